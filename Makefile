@@ -1,0 +1,59 @@
+# Everything a developer does. `make` or `make help` lists the targets.
+
+PYTHON ?= python3
+PYTHONS ?= 3.10 3.12
+BIN = .venv/bin
+ALL = .venv-all/bin
+PYTEST = -m pytest --junitxml=build/junit-$@.xml
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo test test-all test-pythons aarch64 bench lint types check clean
+
+help:  ## list the targets
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: .venv/base  ## fuse the simulated night drive into out/
+	@mkdir -p out
+	$(BIN)/edgefusion run --output out/fused.mp4 --preview out/preview.png --record out/run.json
+
+test: .venv/test  ## the default test suite
+	$(BIN)/python $(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered
+
+test-all: .venv-all/all  ## every test, with the training, quantization and RTX rooms
+	$(ALL)/python $(PYTEST)
+
+test-pythons:  ## the default suite on the other supported Pythons that are installed
+	@for version in $(PYTHONS); do .ci/test-python $$version || exit 1; done
+
+aarch64: .venv/test  ## check that the base install resolves for the vehicle (aarch64, Python 3.10 and 3.12)
+	.ci/resolve-aarch64 $(BIN)/python
+
+bench: .venv/test  ## measure every stage
+	$(BIN)/python -m pytest tests/bench --benchmark-only -m "" -s
+
+lint: .venv/test  ## ruff and import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: .venv-all/all  ## mypy --strict
+	$(ALL)/mypy
+
+check: lint types test  ## what pre-commit runs
+
+clean:  ## remove environments and what was built
+	rm -rf .venv .venv-all .venv-3.* build out *.egg-info
+
+.venv/base: setup.cfg
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -e .
+	@touch $@
+
+.venv/test: .venv/base
+	$(BIN)/pip install -q -e '.[test]'
+	@touch $@
+
+.venv-all/all: setup.cfg
+	$(PYTHON) -m venv .venv-all
+	$(ALL)/pip install -q -e '.[train,quantize,rtx,test]'
+	@touch $@

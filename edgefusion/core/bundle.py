@@ -1,0 +1,214 @@
+"""The bundle: what one ships. A directory with a manifest, and the files whose hashes the manifest holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgefusion.core.errors import BundleError, MachineError
+
+MANIFEST = "manifest.json"
+SCHEMA = 1
+
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StudentInfo(_Part):
+    """The network: its family name, its size, and what it was trained to do."""
+
+    arch: str
+    parameters: int
+    objective: str
+
+
+class Layout(_Part):
+    """The engine contract: how pixels lie in the tensors.
+
+    ``phases4``: input ``x`` [1, 32, H/4, W/4], 16 visible luma phases and 16 thermal ones, phase 4*dy+dx, in 0..1;
+    output ``y`` [1, 16, H/4, W/4], fused luma.
+    """
+
+    name: Literal["phases4"] = "phases4"
+    input: str = "x"
+    output: str = "y"
+    size_px: tuple[int, int] = Field(description="(width, height) the models are stored for; rewritten at build")
+
+
+class AgcInfo(_Part):
+    """The thermal gain control of training, which the runtime repeats (``kernels.agc.AgcSpec``)."""
+
+    low_percentile: float
+    high_percentile: float
+    smoothing: float
+    min_span_counts: float
+
+
+class DataSource(_Part):
+    """A data set that weights were trained on."""
+
+    name: str
+    pairs: int
+    licence: str
+
+
+class Training(_Part):
+    """Where the weights come from."""
+
+    command: str
+    seed: int
+    data: tuple[DataSource, ...]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+
+
+class Manifest(_Part):
+    """``manifest.json``, schema 1."""
+
+    schema_version: int = Field(alias="schema")
+    name: str
+    licence: str
+    student: StudentInfo
+    layout: Layout
+    agc: AgcInfo
+    precisions: dict[Precision, str] = Field(description="precision -> model file")
+    training: Training
+    files: dict[str, str] = Field(description="file -> SHA-256")
+    digest: str = Field(description="SHA-256 of this manifest without this field")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose every byte was checked against its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+    def model(self, precision: Precision) -> Path:
+        """The ONNX file of a precision.
+
+        Raises:
+            BundleError: the bundle has no such precision.
+        """
+        if precision not in self.manifest.precisions:
+            have = ", ".join(self.manifest.precisions)
+            raise BundleError(f"no {precision} model", where=self.path, remedy=f"it has: {have}")
+        return self.path / self.manifest.precisions[precision]
+
+
+def shipped_bundle() -> Path:
+    """Where the bundle lies that comes with the package."""
+    return Path(str(resources.files("edgefusion.assets"))) / "proxy-nano"
+
+
+def load_bundle(path: Path | None = None) -> Bundle:
+    """Read a bundle and check the hash of every file.
+
+    Args:
+        path: the bundle's directory; the shipped one if None.
+
+    Raises:
+        BundleError: not a bundle, of a newer schema, or changed since it was written.
+    """
+    path = path or shipped_bundle()
+    manifest = _read_manifest(path)
+    for name, expected in manifest.files.items():
+        try:
+            actual = hashlib.sha256((path / name).read_bytes()).hexdigest()
+        except OSError as error:
+            raise BundleError(f"{name} is missing ({error.strerror})", where=path, remedy="copy it again") from error
+        if actual != expected:
+            raise BundleError(
+                f"{name} was changed after the bundle was written", where=path, remedy="copy the bundle again"
+            )
+    unlisted = set(manifest.precisions.values()) - set(manifest.files)
+    if unlisted:
+        raise BundleError(f"no hash for {', '.join(sorted(unlisted))}", where=path / MANIFEST)
+    return Bundle(path, manifest)
+
+
+def write_bundle(path: Path, files: dict[str, bytes], fields: dict[str, Any]) -> Bundle:
+    """Write a bundle in one stroke: it is whole or not there, and replaces one of the same path.
+
+    Args:
+        path: the directory to make.
+        files: relative name -> content.
+        fields: the manifest without ``schema``, ``files`` and ``digest``.
+
+    Raises:
+        MachineError: the place is not writable or full.
+    """
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    raw = {"schema": SCHEMA, **fields, "files": hashes}
+    raw["digest"] = _digest(raw)
+    Manifest(**raw)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        for name, content in {**files, MANIFEST: (json.dumps(raw, indent=2) + "\n").encode()}.items():
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            (part / name).write_bytes(content)
+        part.chmod(0o755)
+        _replace(part, path)
+    except OSError as error:
+        raise MachineError(f"cannot write the bundle ({error.strerror})", where=path) from error
+    return load_bundle(path)
+
+
+def _replace(part: Path, path: Path) -> None:
+    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    if path.exists():
+        path.rename(old / "old")
+    part.rename(path)
+    shutil.rmtree(old)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    where = path / MANIFEST
+    try:
+        raw = json.loads(where.read_text())
+        schema = raw["schema"]
+    except OSError as error:
+        raise BundleError(f"not a bundle: no {MANIFEST} ({error.strerror})", where=path) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError("not a bundle manifest", where=where, remedy="copy the bundle again") from error
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise BundleError(f"schema {schema}; this edgefusion reads up to {SCHEMA}", where=where, remedy="update it")
+    if raw.get("digest") != _digest(raw):
+        raise BundleError("the manifest was changed after it was written", where=where, remedy="copy the bundle again")
+    try:
+        return Manifest(**raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise BundleError(f"{field}: {first['msg']}", where=where) from error
+
+
+def _digest(raw: dict[str, Any]) -> str:
+    body = {key: value for key, value in raw.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def add_model(bundle: Bundle, precision: Precision, model: bytes) -> Bundle:
+    """The bundle again, in its place, with one more precision or another model for one it has.
+
+    Raises:
+        MachineError: the place is not writable or full; the bundle is as it was.
+    """
+    fields = bundle.manifest.model_dump(by_alias=True, exclude={"files", "digest", "schema_version"})
+    files = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
+    name = f"model.{precision}.onnx"
+    fields["precisions"] = {**fields["precisions"], precision: name}
+    return write_bundle(bundle.path, {**files, name: model}, fields)

@@ -1,0 +1,101 @@
+"""Frames and frame pairs: pixels together with what is known about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edgefusion.core.errors import InputError
+
+Clock = Literal["monotonic", "realtime", "receive"]
+"""What a timestamp counts on: CLOCK_MONOTONIC, CLOCK_REALTIME, or the moment the frame was received."""
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+
+class PixelFormat(str, Enum):
+    """How a camera lays out its pixels, by V4L2 name.
+
+    ========  =========================================  ==============  ======
+    format    array                                      bytes a pixel   dtype
+    ========  =========================================  ==============  ======
+    RGB24     [H, W, 3]                                  3               uint8
+    NV12      [H * 3 / 2, W]: luma, then CbCr at half    1.5             uint8
+    YUYV      [H, W, 2]: Y0 Cb Y1 Cr                     2               uint8
+    GREY      [H, W]                                     1               uint8
+    Y16       [H, W], native byte order                  2               uint16
+    ========  =========================================  ==============  ======
+
+    YUV formats are BT.601, limited range, as USB and MIPI cameras deliver them.
+    """
+
+    RGB24 = "RGB24"
+    NV12 = "NV12"
+    YUYV = "YUYV"
+    GREY = "GREY"
+    Y16 = "Y16"
+
+    def array_shape(self, width: int, height: int) -> tuple[int, ...]:
+        """Shape of the array that holds one frame of this format."""
+        return {
+            PixelFormat.RGB24: (height, width, 3),
+            PixelFormat.NV12: (height * 3 // 2, width),
+            PixelFormat.YUYV: (height, width, 2),
+            PixelFormat.GREY: (height, width),
+            PixelFormat.Y16: (height, width),
+        }[self]
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+        """Element type of the array that holds one frame of this format."""
+        return np.dtype(np.uint16) if self is PixelFormat.Y16 else np.dtype(np.uint8)
+
+
+VISIBLE_FORMATS = (PixelFormat.RGB24, PixelFormat.NV12, PixelFormat.YUYV, PixelFormat.GREY)
+THERMAL_FORMATS = (PixelFormat.GREY, PixelFormat.Y16)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image from one camera.
+
+    ``pixels`` may be a buffer of the source's: it holds this frame until the source is asked for the
+    next one. Copy it to keep it.
+    """
+
+    pixels: Pixels
+    format: PixelFormat
+    timestamp_ns: int
+    clock: Clock
+    sequence: int
+
+    def __post_init__(self) -> None:
+        width, height = self.size_px
+        expected = self.format.array_shape(width, height)
+        if self.pixels.shape != expected or self.pixels.dtype != self.format.dtype:
+            raise InputError(
+                f"a {self.format.value} frame needs {self.format.dtype} pixels of shape {expected}, "
+                f"not {self.pixels.dtype} of {self.pixels.shape}"
+            )
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """(width, height) of the image, in pixels."""
+        rows, columns = self.pixels.shape[:2]
+        return (columns, rows * 2 // 3) if self.format is PixelFormat.NV12 else (columns, rows)
+
+
+@dataclass(frozen=True)
+class FramePair:
+    """A visible and a thermal frame of the same moment.
+
+    ``name`` is what the pair is called in its recording (a file's stem), or empty.
+    """
+
+    visible: Frame
+    thermal: Frame
+    name: str = ""
