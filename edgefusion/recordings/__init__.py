@@ -1,0 +1,1 @@
+"""Recordings on disk: images, videos; reading and writing."""

@@ -1,0 +1,1 @@
+"""Estimating the map between the two cameras."""
