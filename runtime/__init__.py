@@ -1,0 +1,1 @@
+"""What runs on the vehicle: cameras in, fused frames out."""

@@ -1,0 +1,1 @@
+"""Where live frames come from, one file per kind of source."""

@@ -1,0 +1,125 @@
+"""Commands of the runtime room: parse, call, print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edgefusion.core.errors import UsageError
+from edgefusion.recordings.options import recording_options
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_PATH = click.Path(path_type=Path)
+
+
+def _json_option(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
+
+
+def _engine_options(command: Command) -> Command:
+    options = (
+        click.option("--bundle", "bundle_path", type=_PATH, help="Bundle; the shipped one by default."),
+        click.option("--device", "device_name", default="auto", show_default=True, help="See edgefusion devices."),
+        click.option(
+            "--precision",
+            type=click.Choice(["fp32", "fp16", "int8"]),
+            default="fp16",
+            show_default=True,
+            help="Which of the bundle's models.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    width, _, height = value.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise UsageError(f"--size {value}", remedy="give width and height, such as 640x480")
+    return int(width), int(height)
+
+
+@click.command()
+@recording_options
+@_engine_options
+@click.option("--rig", "rig_path", type=_PATH, help="rig.toml with the registration of the two cameras.")
+@click.option("--output", help="Video (.mp4, .mkv ...) or folder of PNGs; nothing is kept by default.")
+@click.option("--preview", type=_PATH, help="PNG of the middle frame: visible | thermal | fused.")
+@click.option("--record", type=_PATH, help="Write the run record (run.json).")
+@click.option("--frames", type=click.IntRange(0), help="Pairs to take; all of a recording, 300 simulated; 0: no end.")
+@click.option("--fps", type=click.FloatRange(0, 1000, min_open=True), help="Pace like a camera; drop what is late.")
+@click.option("--seed", default=0, show_default=True, help="Simulated rig: which drive.")
+@click.option("--fog", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Simulated rig: 0 to 1.")
+@click.option("--prerender", type=click.IntRange(1), help="Simulated rig: render so many pairs first, then repeat.")
+@_json_option
+def run(as_json: bool, **options: Any) -> None:
+    """Fuse a recording, or the simulated rig where none is given.
+
+    Goes as fast as it can, or at --fps. Ctrl-C ends it and finishes what was written.
+    """
+    from runtime import run as room
+    from runtime.record import to_json
+
+    settings = room.RunSettings(**options)
+    with room.live_line(hidden=as_json) as show:
+        record = room.run(settings, show=show)
+    click.echo(to_json(record) if as_json else room.describe(record, settings), nl=not as_json)
+
+
+@click.command()
+@_engine_options
+@click.option("--size", callback=_size, help="Image size as WxH; that of the bundle by default.")
+@click.option("--force", is_flag=True, help="Compile even if the cache has the engine.")
+@_json_option
+def build(bundle_path: Path | None, device_name: str, as_json: bool, **options: Any) -> None:
+    """Compile a bundle's model for this machine, into its cache."""
+    from runtime import build as room
+
+    result = room.build_engine(bundle_path, device_name, **options)
+    click.echo(room.to_json(result) if as_json else room.describe(result))
+
+
+@click.command()
+@_json_option
+def devices(as_json: bool) -> None:
+    """List the devices that edgefusion knows. Peaks are dense; NVIDIA advertises twice that."""
+    from runtime import tables
+
+    click.echo(tables.devices_json() if as_json else tables.devices_table())
+
+
+@click.command()
+@_json_option
+def doctor(as_json: bool) -> None:
+    """Say what this machine has, and what to do about the rest."""
+    from runtime import tables
+    from runtime.doctor import examine
+
+    findings = examine()
+    click.echo(tables.doctor_json(findings) if as_json else tables.doctor_table(findings))
+    if any(finding.needed and not finding.ok for finding in findings):
+        raise SystemExit(3)
+
+
+@click.group()
+def bundle() -> None:
+    """Look into a bundle."""
+
+
+@bundle.command()
+@click.argument("path", type=_PATH, required=False)
+@_json_option
+def inspect(path: Path | None, as_json: bool) -> None:
+    """Check every hash of a bundle and show what it holds; the shipped one by default."""
+    from edgefusion.core.bundle import load_bundle
+    from runtime import tables
+
+    found = load_bundle(path)
+    click.echo(tables.bundle_json(found) if as_json else tables.bundle_table(found))

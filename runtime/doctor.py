@@ -1,0 +1,165 @@
+"""What this machine has: each thing found or missing, and what to do about it."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from edgefusion.core.bundle import load_bundle
+from edgefusion.core.cache import cache_folder
+from edgefusion.core.devices import find_device
+from edgefusion.core.errors import EdgeFusionError
+from runtime.engines.openvino import processor
+
+SPEED_FLAGS = ("avx2", "avx512f", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
+OLDEST, NEWEST = (3, 10), (3, 12)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report. ``needed`` is whether edgefusion cannot run without it."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    needed: bool = False
+
+
+def examine() -> list[Finding]:
+    """Look at everything, in the order of the report."""
+    return [check() for check in CHECKS]
+
+
+def _python() -> Finding:
+    ok = OLDEST <= sys.version_info[:2] <= NEWEST
+    remedy = "" if ok else "edgefusion is tested on Python 3.10 to 3.12"
+    return Finding("Python", ok, platform.python_version(), remedy, needed=True)
+
+
+def _processor() -> Finding:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        text = ""
+    words = set(text.split())
+    flags = [flag for flag in SPEED_FLAGS if flag in words]
+    return Finding("CPU", True, f"{processor()} ({' '.join(flags) or 'no vector extension known to help'})")
+
+
+def _device() -> Finding:
+    try:
+        device = find_device("auto")
+    except EdgeFusionError as error:
+        return Finding("device", False, str(error), "use another machine")
+    return Finding("device", True, f"{device.name}: {device.description}")
+
+
+def _openvino() -> Finding:
+    import openvino as ov
+
+    can = ", ".join(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    return Finding("OpenVINO", True, f"{ov.get_version().split('-')[0]} ({can})", needed=True)
+
+
+def _bundle() -> Finding:
+    try:
+        bundle = load_bundle()
+    except EdgeFusionError as error:
+        return Finding("bundle", False, str(error), "install edgefusion again", needed=True)
+    return Finding("bundle", True, f"{bundle.manifest.name}: {', '.join(bundle.manifest.precisions)}", needed=True)
+
+
+def _cache() -> Finding:
+    try:
+        return Finding("cache", True, str(cache_folder()), needed=True)
+    except EdgeFusionError as error:
+        return Finding("cache", False, str(error), "set EDGEFUSION_CACHE", needed=True)
+
+
+def _cuda_driver() -> Finding:
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return Finding("CUDA driver", False, "no libcuda.so.1", "only NVIDIA devices need it; JetPack brings it")
+    number = ctypes.c_int()
+    if driver.cuDriverGetVersion(ctypes.byref(number)) != 0:
+        return Finding("CUDA driver", False, "it does not answer", "check nvidia-smi or dmesg")
+    return Finding("CUDA driver", True, f"CUDA {number.value // 1000}.{number.value % 1000 // 10}")
+
+
+def _tensorrt() -> Finding:
+    remedy = "on a Jetson: JetPack's packages, and a venv with --system-site-packages"
+    if importlib.util.find_spec("tensorrt") is None:
+        return Finding("TensorRT", False, "not installed", remedy)
+    try:
+        import tensorrt
+    except ImportError as error:
+        if "libnvdla_compiler" in str(error):
+            remedy = "JetPack 6: apt install nvidia-l4t-dla-compiler"
+        return Finding("TensorRT", False, f"cannot be imported ({error})", remedy)
+    return Finding("TensorRT", True, str(tensorrt.__version__))
+
+
+def _tensorrt_rtx() -> Finding:
+    return _package("TensorRT-RTX", "tensorrt-rtx", "pip install 'edgefusion[rtx]' to build for desktop RTX GPUs")
+
+
+def _cameras() -> Finding:
+    found = sorted(path.name for path in Path("/sys/class/video4linux").glob("video*"))
+    names = [f"/dev/{name} ({_read(Path('/sys/class/video4linux') / name / 'name')})" for name in found]
+    if names:
+        return Finding("cameras", True, ", ".join(names))
+    return Finding("cameras", False, "no /dev/video*", "plug in a V4L2 camera, or fuse recordings")
+
+
+def _power_meters() -> Finding:
+    chips = {_read(path) for path in Path("/sys/class/hwmon").glob("hwmon*/name")} & {"ina3221", "ina238"}
+    names = [f"hwmon {chip}" for chip in sorted(chips)]
+    names += ["RAPL"] if any(Path("/sys/class/powercap").glob("intel-rapl:*/energy_uj")) else []
+    if names:
+        return Finding("power meters", True, ", ".join(names))
+    return Finding("power meters", False, "none", "runs are reported with power 'not measured'")
+
+
+def _jtop() -> Finding:
+    if Path("/run/jtop.sock").exists():
+        return Finding("jtop", True, "/run/jtop.sock")
+    return Finding("jtop", False, "no service", "on a Jetson: pip install 'edgefusion[jetson]'; optional")
+
+
+def _package(name: str, package: str, remedy: str) -> Finding:
+    try:
+        return Finding(name, True, version(package))
+    except PackageNotFoundError:
+        return Finding(name, False, "not installed", remedy)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return "unreadable"
+
+
+CHECKS: tuple[Callable[[], Finding], ...] = (
+    _python,
+    _processor,
+    _device,
+    _openvino,
+    _bundle,
+    _cache,
+    _cuda_driver,
+    _tensorrt,
+    _tensorrt_rtx,
+    _cameras,
+    _power_meters,
+    _jtop,
+)
+"""One function per line of the report."""

@@ -1,0 +1,147 @@
+"""Engines on disk: built once, checked before every load, never taken from another machine."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgefusion.core.bundle import Bundle, Precision
+from edgefusion.core.cache import cache_folder, machine_key
+from edgefusion.core.devices import Device
+from edgefusion.core.errors import BundleError, MachineError
+from edgefusion.core.geometry import Size
+from runtime.engines import backend_for
+from runtime.engines.base import Backend, Compiled, Engine
+
+SIDECAR, BLOB = "engine.json", "engine.bin"
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """Where an engine lies and what it is.
+
+    ``built`` is whether this call compiled it; ``compute`` what the backend calculates in.
+    """
+
+    path: Path
+    key: str
+    built: bool
+    facts: dict[str, Any]
+    blob: bytes = field(repr=False)
+    backend: Backend
+    size_px: Size
+
+    @property
+    def compute(self) -> str:
+        """f32, bf16, f16 or i8."""
+        return str(self.facts["compute"])
+
+    def load(self) -> Engine:
+        """Load the very bytes that ``build`` made or checked."""
+        return self.backend.load(self.blob, self.size_px)
+
+
+def build(bundle: Bundle, device: Device, *, size_px: Size, precision: Precision, force: bool = False) -> BuiltEngine:
+    """The engine for a bundle on this machine: from the cache if it is there and ours, else compiled.
+
+    Args:
+        bundle: a checked bundle.
+        device: the compute target.
+        size_px: (width, height) of the tensor's image, multiples of four.
+        precision: which of the bundle's models.
+        force: compile even if the cache has it.
+
+    Raises:
+        BundleError: no such precision, or a model that the backend refuses.
+        MachineError: no backend for the device here, or the cache cannot be written.
+    """
+    backend, model = backend_for(device), bundle.model(precision)
+    identity = _identity(bundle, device, backend, size_px=size_px, precision=precision)
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+    folder = cache_folder() / "engines"
+    with _lock(folder, key):
+        stored = None if force else _stored(folder / key, identity)
+        facts, blob = stored or _compile(folder / key, identity, backend, model)
+    return BuiltEngine(folder / key, key, stored is None, facts, blob, backend, size_px)
+
+
+def _compile(path: Path, identity: dict[str, Any], backend: Backend, model: Path) -> tuple[dict[str, Any], bytes]:
+    start = time.perf_counter()
+    compiled = backend.compile(model.read_bytes(), tuple(identity["size_px"]), identity["precision"])
+    facts = {**identity, "compute": compiled.compute, "build_s": round(time.perf_counter() - start, 3)}
+    _store(path, facts, compiled)
+    return facts, compiled.blob
+
+
+def _identity(
+    bundle: Bundle, device: Device, backend: Backend, *, size_px: Size, precision: Precision
+) -> dict[str, Any]:
+    if any(side % 4 or side < 32 for side in size_px):
+        raise BundleError(f"an engine of {size_px[0]}x{size_px[1]}", remedy="width and height: multiples of 4, from 32")
+    return {
+        "onnx_sha256": bundle.manifest.files[bundle.manifest.precisions[precision]],
+        "size_px": list(size_px),
+        "backend": backend.name,
+        "target": backend.target(),
+        "device": device.name,
+        "sm": device.sm,
+        "precision": precision,
+    }
+
+
+def _stored(path: Path, identity: dict[str, Any]) -> tuple[dict[str, Any], bytes] | None:
+    """A stored engine if every byte is what this machine wrote for this very identity, else None."""
+    try:
+        sidecar = json.loads((path / SIDECAR).read_text())
+        blob = (path / BLOB).read_bytes()
+        facts, seal = sidecar["facts"], sidecar["hmac"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    same = all(facts.get(name) == value for name, value in identity.items())
+    return (facts, blob) if same and hmac.compare_digest(str(seal), _seal(facts, blob)) else None
+
+
+def _seal(facts: dict[str, Any], blob: bytes) -> str:
+    message = json.dumps(facts, sort_keys=True).encode() + hashlib.sha256(blob).digest()
+    return hmac.new(machine_key(cache_folder()), message, hashlib.sha256).hexdigest()
+
+
+def _store(path: Path, facts: dict[str, Any], compiled: Compiled) -> None:
+    part = None
+    try:
+        part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        (part / BLOB).write_bytes(compiled.blob)
+        sidecar = {"facts": facts, "hmac": _seal(facts, compiled.blob)}
+        (part / SIDECAR).write_text(json.dumps(sidecar, indent=2) + "\n")
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(part, path)
+    except OSError as error:
+        if part:
+            shutil.rmtree(part, ignore_errors=True)
+        raise MachineError(
+            f"cannot store the engine ({error.strerror})", where=path, remedy="free some space"
+        ) from error
+
+
+@contextmanager
+def _lock(folder: Path, key: str) -> Iterator[None]:
+    """One build of a key at a time; the second waits and finds the first one's engine."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = open(folder / f".{key}.lock", "w")  # noqa: SIM115  # closed below
+    except OSError as error:
+        raise MachineError(f"cannot write ({error.strerror})", where=folder, remedy="set EDGEFUSION_CACHE") from error
+    with stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

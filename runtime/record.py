@@ -1,0 +1,121 @@
+"""The run record, ``run.json``: what one run did, on what, and how fast."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgefusion.core.bundle import Bundle
+from edgefusion.core.files import atomic_write
+from runtime.engines.cache import BuiltEngine
+from runtime.engines.openvino import processor
+from runtime.pipeline import Statistics
+
+SCHEMA = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Machine(_Part):
+    """Where it ran."""
+
+    edgefusion: str
+    python: str
+    system: str
+    processor: str
+
+
+class RunRecord(_Part):
+    """One run, schema 1. Times are in ms unless named otherwise; None where nothing was measured.
+
+    ``latency_ms`` counts from ``latency_from``: the exposure (paced runs) or the moment the source handed the pair
+    over. ``fps`` is all frames by wall-clock time; ``fusion_fps`` is 1 / (median pack + execute + unpack).
+    """
+
+    schema_version: int = Field(alias="schema")
+    frames: int
+    dropped: int
+    warm_up_frames: int
+    interrupted: bool
+    width: int
+    height: int
+    source: str
+    output: str | None
+    bundle: str
+    student: str
+    device: str
+    backend: str
+    precision: str
+    compute: str
+    paced_fps: float | None
+    seconds: float
+    fps: float
+    fusion_fps: float | None
+    latency_from: str
+    latency_ms: dict[str, float | None]
+    stages_ms: dict[str, dict[str, float | None]]
+    power: str = "not measured"
+    machine: Machine
+
+
+def make_record(
+    statistics: Statistics,
+    built: BuiltEngine,
+    bundle: Bundle,
+    *,
+    source: str,
+    output: str | None,
+    paced_fps: float | None,
+) -> RunRecord:
+    """The record of a finished run."""
+    facts, latency = built.facts, statistics.latency
+    return RunRecord(
+        schema=SCHEMA,
+        frames=statistics.frames,
+        dropped=statistics.dropped,
+        warm_up_frames=statistics.warm_up_frames,
+        interrupted=statistics.interrupted,
+        width=statistics.size_px[0],
+        height=statistics.size_px[1],
+        source=source,
+        output=output,
+        bundle=bundle.manifest.name,
+        student=bundle.manifest.student.arch,
+        device=facts["device"],
+        backend=facts["backend"],
+        precision=facts["precision"],
+        compute=facts["compute"],
+        paced_fps=paced_fps,
+        seconds=round(statistics.seconds, 4),
+        fps=round(statistics.fps, 2),
+        fusion_fps=round(statistics.fusion_fps, 2) if statistics.fusion_fps else None,
+        latency_from="exposure" if paced_fps else "receive",
+        latency_ms={**latency.summary(50, 90, 99), "max": latency.max_ms},
+        stages_ms={name: histogram.summary(50, 99) for name, histogram in statistics.stages.items()},
+        machine=Machine(
+            edgefusion=version("edgefusion"),
+            python=platform.python_version(),
+            system=f"{platform.system()} {platform.release()} {platform.machine()}",
+            processor=processor(),
+        ),
+    )
+
+
+def write_record(path: Path, record: RunRecord) -> None:
+    """Write ``run.json``, whole or not at all.
+
+    Raises:
+        MachineError: the place is missing, not writable or full.
+    """
+    with atomic_write(path) as stream:
+        stream.write(to_json(record).encode())
+
+
+def to_json(record: RunRecord) -> str:
+    """The record as indented JSON."""
+    return record.model_dump_json(by_alias=True, indent=2) + "\n"

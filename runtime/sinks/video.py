@@ -1,0 +1,43 @@
+"""A video file of the fused frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgefusion.core.errors import RunError
+from edgefusion.core.frames import FramePair
+from edgefusion.recordings.video import VideoWriter
+from runtime.sinks import Rgb
+
+
+class VideoSink:
+    """Opens the video at the first frame, whose size all others must have."""
+
+    def __init__(self, path: Path, *, fps: float) -> None:
+        self._path, self._fps = path, fps
+        self._writer: VideoWriter | None = None
+        self._shape: tuple[int, ...] = ()
+
+    def write(self, rgb: Rgb, pair: FramePair) -> None:
+        """Append a frame.
+
+        Raises:
+            RunError: the frame is of another size than the first.
+            MachineError: the disk is full or not writable.
+        """
+        if self._writer is None:
+            self._shape = rgb.shape
+            self._writer = VideoWriter(self._path, (rgb.shape[1], rgb.shape[0]), fps=self._fps)
+        if rgb.shape != self._shape:
+            raise RunError("images of different sizes do not fit one video", remedy="give a folder as --output")
+        self._writer.write(rgb)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer:
+            self._writer.close()
+
+    def abandon(self) -> None:
+        """Delete what was written."""
+        if self._writer:
+            self._writer.abandon()
