@@ -1,0 +1,1 @@
+"""Calibrating a rig, and choosing the frames that quantization is calibrated on."""

@@ -1,0 +1,60 @@
+"""Commands of the distill room."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgefusion.core.errors import UsageError
+from edgefusion.core.optional import require
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.group()
+def distill() -> None:
+    """Train a student and export it as a bundle (needs the [train] extra)."""
+
+
+@distill.command()
+@click.option("--data", type=_PATH, required=True, help="Folder with splits.json and pairs/.")
+@click.option("--out", type=_PATH, required=True, help="Folder for the checkpoint.")
+@click.option("--arch", default="proxy-nano", show_default=True, help="proxy-nano, proxy-small or proxy-base.")
+@click.option("--steps", default=20_000, show_default=True)
+@click.option("--learning-rate", default=4e-4, show_default=True)
+@click.option("--intensity", default=1.0, show_default=True, help="Weight of the intensity term.")
+@click.option("--gradient", default=10.0, show_default=True, help="Weight of the gradient term.")
+@click.option("--ssim", default=0.2, show_default=True, help="Weight of the SSIM term.")
+@click.option("--seed", default=0, show_default=True)
+def baseline(data: Path, out: Path, **chosen: Any) -> None:
+    """Train a student on source fidelity alone; repeat the command to go on after a stop."""
+    require("torch", "train")
+    from distill.baseline import BaselineSettings, train_baseline
+
+    def log(row: dict[str, float]) -> None:
+        click.echo(json.dumps({name: round(value, 6) for name, value in row.items()}))
+
+    train_baseline(data, out, dataclasses.replace(BaselineSettings(), **chosen), log=log)
+    click.echo(f"student: {out}")
+
+
+@distill.command()
+@click.option("--student", type=_PATH, required=True, help="Folder of the checkpoint.")
+@click.option("--out", type=_PATH, required=True, help="Bundle to write.")
+@click.option("--size", default="640x480", show_default=True, help="Image size the model is stored for.")
+@click.option("--name", help="What the bundle is called; that of --out by default.")
+@click.option("--licence", default="not stated", show_default=True, help="Licence of the weights.")
+def export(student: Path, out: Path, size: str, name: str | None, licence: str) -> None:
+    """Write a student as a bundle with its fp32 model."""
+    require("torch", "train")
+    from distill.export import export as write
+
+    width, _, height = size.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise UsageError(f"--size {size}", remedy="give width and height, such as 640x480")
+    bundle = write(student, out, name=name or out.name, size_px=(int(width), int(height)), licence=licence)
+    click.echo(f"bundle: {bundle.path}")

@@ -1,0 +1,1 @@
+"""From a bundle's FP32 model to its smaller precisions."""
