@@ -1,0 +1,40 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edgefusion.cli import main
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Engines of one test run stay in its own cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEFUSION_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The development data, or a skip that says how to get it."""
+    folder = os.environ.get("EDGEFUSION_DATA")
+    if not folder:
+        pytest.skip("EDGEFUSION_DATA is not set: real recordings are needed")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def edgefusion() -> Callable[..., Result]:
+    """Calls the command line in this process: ``edgefusion("run", "--frames", 3)``."""
+
+    def call(*words: object) -> Result:
+        return CliRunner().invoke(main, [str(word) for word in words])
+
+    return call

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgefusion.core.bundle import MANIFEST, add_model, load_bundle, shipped_bundle
+from edgefusion.core.errors import BundleError
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(shipped_bundle(), tmp_path / "bundle"))
+
+
+def edit(path: Path, **changes: object) -> None:
+    manifest = json.loads((path / MANIFEST).read_text())
+    (path / MANIFEST).write_text(json.dumps({**manifest, **changes}))
+
+
+def test_the_shipped_bundle_is_small_and_says_where_it_comes_from() -> None:
+    bundle = load_bundle()
+    assert set(bundle.manifest.precisions) >= {"fp32", "fp16"}
+    assert sum(file.stat().st_size for file in bundle.path.rglob("*")) < 2_000_000
+    assert "baseline" in bundle.manifest.student.objective
+    assert bundle.manifest.training.data
+    assert "--seed" in bundle.manifest.training.command
+
+
+@pytest.mark.parametrize("name", ["model.fp32.onnx", "model.fp16.onnx", MANIFEST])
+def test_one_changed_byte_anywhere_is_found(bundle: Path, name: str) -> None:
+    content = bytearray((bundle / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle / name).write_bytes(content)
+    with pytest.raises(BundleError, match=name):
+        load_bundle(bundle)
+
+
+def test_a_missing_file_is_named(bundle: Path) -> None:
+    (bundle / "model.fp16.onnx").unlink()
+    with pytest.raises(BundleError, match=r"model\.fp16\.onnx is missing"):
+        load_bundle(bundle)
+
+
+def test_a_newer_schema_says_update(bundle: Path) -> None:
+    edit(bundle, schema=99)
+    with pytest.raises(BundleError, match="schema 99; this edgefusion reads up to 1; update it"):
+        load_bundle(bundle)
+
+
+def test_an_edited_manifest_is_found(bundle: Path) -> None:
+    edit(bundle, licence="mine")
+    with pytest.raises(BundleError, match="changed after it was written"):
+        load_bundle(bundle)
+
+
+def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="not a bundle"):
+        load_bundle(tmp_path)
+
+
+def test_a_precision_the_bundle_lacks_names_those_it_has(bundle: Path) -> None:
+    with pytest.raises(BundleError, match="no int8 model; it has: fp32, fp16"):
+        load_bundle(bundle).model("int8")
+
+
+def test_adding_a_model_keeps_everything_else(bundle: Path) -> None:
+    before = load_bundle(bundle)
+    after = add_model(before, "int8", b"model")
+    assert after.model("int8").read_bytes() == b"model"
+    assert after.model("fp32").read_bytes() == (shipped_bundle() / "model.fp32.onnx").read_bytes()
+    assert after.manifest.training == before.manifest.training
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
