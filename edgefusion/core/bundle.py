@@ -52,6 +52,7 @@ class AgcInfo(_Part):
 
     low_percentile: float
     high_percentile: float
+    median_ceiling: float
     smoothing: float
     min_span_counts: float
 

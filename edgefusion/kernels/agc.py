@@ -25,12 +25,15 @@ class AgcSpec:
     Args:
         low_percentile: this share of readings (0..100) becomes 0.
         high_percentile: above this percentile readings become 1.
+        median_ceiling: the median reading comes no higher than this: a cold sky does not push road, walls and trees
+            up to where people are.
         smoothing: weight of the past, 0 (none) to under 1, per frame.
         min_span_counts: the range is never narrower, so that a blank scene does not become noise.
     """
 
     low_percentile: float = 0.5
     high_percentile: float = 99.5
+    median_ceiling: float = 0.4
     smoothing: float = 0.9
     min_span_counts: float = 64.0
 
@@ -64,24 +67,27 @@ class Agc:
             self._range = None
 
     def _spec_range(self, histogram: npt.NDArray[np.uint32], bin_width: int) -> tuple[float, float]:
-        low, high = _percentiles(histogram, self._spec.low_percentile / 100, self._spec.high_percentile / 100)
-        low, high = low * bin_width, high * bin_width
-        short = max(self._spec.min_span_counts - (high - low), 0.0)
-        return low - short / 2, high + short / 2
+        spec = self._spec
+        low, median, high = _percentiles(histogram, spec.low_percentile / 100, spec.high_percentile / 100)
+        low = max(low, (median - spec.median_ceiling * high) / (1 - spec.median_ceiling))
+        short = max(spec.min_span_counts - (high - low) * bin_width, 0.0)
+        return low * bin_width - short / 2, high * bin_width + short / 2
 
 
 @njit(cache=True)
 def _percentiles(histogram, low, high):  # type: ignore[no-untyped-def]
-    """The bins at which two shares (0..1) of the readings are reached."""
+    """The bins at which a low share (0..1) of the readings, half of them, and a high share are reached."""
     total = np.int64(0)
     for count in histogram:
         total += count
-    below, first, last = np.int64(0), 0, histogram.size - 1
+    below, first, middle, last = np.int64(0), 0, 0, histogram.size - 1
     for index in range(histogram.size):
         if below <= low * total:
             first = index
+        if 2 * below <= total:
+            middle = index
         below += histogram[index]
         if below >= high * total:
             last = index
             break
-    return float(first), float(last)
+    return float(first), float(middle), float(last)

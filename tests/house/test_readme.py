@@ -1,0 +1,81 @@
+"""Every command of the README is run here as it stands there; a long training is cut short."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from scenes import write_folder, write_video
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+NEEDS_TORCH = ("edgefusion distill", "edgefusion quantize", "--bundle bundle", "inspect bundle")
+RIG = """
+schema = 1
+registration = [[1.0, 0.0, 3.0], [0.0, 1.0, 2.0], [0.0, 0.0, 1.0]]
+[visible]
+size_px = [64, 48]
+format = "RGB24"
+[thermal]
+size_px = [64, 48]
+format = "GREY"
+"""
+
+
+def commands() -> Iterator[str]:
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL):
+        yield from (line.partition("#")[0].strip() for line in block.splitlines() if line.strip())
+
+
+COMMANDS = list(dict.fromkeys(commands()))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the README's commands name."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    write_folder(folder / "drive", ["a", "b"])
+    write_video(folder / "visible.mp4", 8)
+    write_video(folder / "thermal.mp4", 8)
+    (folder / "rig.toml").write_text(RIG)
+    write_folder(folder / "data" / "pairs" / "roadscene", ["a"], size=(160, 132))
+    (folder / "data" / "splits.json").write_text('{"train": {"roadscene": ["a"]}}')
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("edgefusion")])
+def test_a_command_of_the_readme(
+    edgefusion: Callable[..., Result], place: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    if any(words in command for words in NEEDS_TORCH) and not find_spec("torch"):
+        pytest.skip("torch comes with [train]")
+    monkeypatch.chdir(place)
+    words = shlex.split(command)[1:]
+    if "--steps" in words:
+        words[words.index("--steps") + 1] = "2"
+    result = edgefusion(*words)
+    assert result.exit_code == 0, result.output
+
+
+def test_every_other_command_is_run_by_continuous_integration() -> None:
+    others = [line for line in COMMANDS if not line.startswith("edgefusion")]
+    script = (ROOT / ".ci" / "run").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    for line in others:
+        if line.startswith("pip install"):
+            assert "pip install -q -e '.[train,quantize" in makefile
+        else:
+            assert line in script, line
+
+
+def test_links_of_the_readme_and_the_docs_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
