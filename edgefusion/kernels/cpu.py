@@ -28,7 +28,10 @@ Tensor = npt.NDArray[np.float32]
 
 _RGB24, _NV12, _YUYV, _GREY = range(4)
 _CODES = {PixelFormat.RGB24: _RGB24, PixelFormat.NV12: _NV12, PixelFormat.YUYV: _YUYV, PixelFormat.GREY: _GREY}
-_ZERO, _HALF, _ONE, _WHITE = pixels.ZERO, pixels.HALF, pixels.ONE, pixels.WHITE
+_WHITE = pixels.WHITE
+_UNSEEN = np.uint32(1 << 31)
+"""Marks, in the sampling table, a visible pixel that the thermal camera does not see."""
+_FRACTION = np.float32(1 / 256)
 
 
 def _pixel(function: Any) -> Any:
@@ -84,29 +87,19 @@ def _load_thermal(thermal, y, width, low, scale, row):  # type: ignore[no-untype
 
 
 @_compiled
-def _locate(h, y, width, columns, rows, at, right, down, inside):  # type: ignore[no-untyped-def]
-    """Where visible row ``y`` falls in the thermal image: index of the top-left neighbour, fractions, 1 if inside.
-
-    All in 32-bit floats (exact for an index below 2**24): numba would widen 32-bit integers to 64, and the
-    loop would no longer become vector instructions.
-    """
-    fy = np.float32(y)
-    x0, x1 = h[0, 1] * fy + h[0, 2], h[0, 0]
-    y0, y1 = h[1, 1] * fy + h[1, 2], h[1, 0]
-    z0, z1 = h[2, 1] * fy + h[2, 2], h[2, 0]
-    pitch, last_x, last_y = np.float32(columns), np.float32(columns - 1), np.float32(rows - 1)
-    last_left, last_top = np.float32(columns - 2), np.float32(rows - 2)
-    for x in range(width):
-        fx = np.float32(x)
-        inverse = _ONE / (z0 + z1 * fx)
-        u, v = (x0 + x1 * fx) * inverse, (y0 + y1 * fx) * inverse
-        px, py = min(max(u, _ZERO), last_x), min(max(v, _ZERO), last_y)
-        left = min(np.float32(np.int32(px)), last_left)
-        top = min(np.float32(np.int32(py)), last_top)
-        at[x] = np.uint32(np.int32(top * pitch + left))
-        right[x] = px - left
-        down[x] = py - top
-        inside[x] = _ONE if max(abs(u - px), abs(v - py)) <= _HALF else _ZERO
+def _locate(h, columns, rows, at, fraction):  # type: ignore[no-untyped-def]
+    """Where each visible pixel falls in the thermal image: index of the top-left neighbour, and 8-bit fractions."""
+    last_x, last_y = columns - 1, rows - 1
+    for y in range(at.shape[0]):
+        for x in range(at.shape[1]):
+            w = h[2, 0] * x + h[2, 1] * y + h[2, 2]
+            u, v = (h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w, (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w
+            px, py = min(max(u, 0.0), last_x), min(max(v, 0.0), last_y)
+            left, top = min(int(px), columns - 2), min(int(py), rows - 2)
+            right, down = min(int((px - left) * 256 + 0.5), 255), min(int((py - top) * 256 + 0.5), 255)
+            seen = w > 0 and abs(u - px) <= 0.5 and abs(v - py) <= 0.5
+            at[y, x] = (0 if seen else _UNSEEN) | (top * columns + left)
+            fraction[y, x] = right << 8 | down
 
 
 @_compiled
@@ -114,26 +107,25 @@ def _fetch(neighbours, columns, at, above, below):  # type: ignore[no-untyped-de
     """The two neighbours above and the two below, fetched as one number each."""
     pitch = np.uint64(columns)
     for x in range(at.size):
-        i = np.uint64(at[x])
+        i = np.uint64(at[x] & ~_UNSEEN)
         above[x] = neighbours[i]
         below[x] = neighbours[i + pitch]
 
 
 @_compiled
-def _blend(above, below, bits, right, down, inside, low, scale, row):  # type: ignore[no-untyped-def]
+def _blend(above, below, bits, at, fraction, low, scale, row):  # type: ignore[no-untyped-def]
     """Interpolated and normalised; 0 outside the thermal image."""
-    shift = np.uint32(bits)
-    mask = np.uint32((1 << bits) - 1)
-    for x in range(right.size):
+    shift, mask = np.uint32(bits), np.uint32((1 << bits) - 1)
+    for x in range(at.size):
         count = _interpolate(
             np.float32(np.int32(above[x] & mask)),
             np.float32(np.int32(above[x] >> shift)),
             np.float32(np.int32(below[x] & mask)),
             np.float32(np.int32(below[x] >> shift)),
-            right[x],
-            down[x],
+            np.float32(np.int32(fraction[x] >> 8)) * _FRACTION,
+            np.float32(np.int32(fraction[x] & 255)) * _FRACTION,
         )
-        row[x] = _normalise(count, low, scale) * inside[x]
+        row[x] = _normalise(count, low, scale) * np.float32(np.int32(~at[x] >> np.uint32(31)))
 
 
 @_compiled
@@ -164,8 +156,8 @@ def _pack(  # type: ignore[no-untyped-def]
     thermal,
     neighbours,
     columns,
-    rows,
-    h,
+    at,
+    fraction,
     low,
     scale,
     floats,
@@ -177,9 +169,7 @@ def _pack(  # type: ignore[no-untyped-def]
     workers = floats.shape[0]
     bands = x.shape[1]
     for worker in prange(workers):
-        row, warped = floats[worker, 0], floats[worker, 1]
-        right, down, inside = floats[worker, 2, :width], floats[worker, 3, :width], floats[worker, 4, :width]
-        at, above, below = integers[worker, 0, :width], integers[worker, 1], integers[worker, 2]
+        row, warped, above, below = floats[worker, 0], floats[worker, 1], integers[worker, 0], integers[worker, 1]
         for band in range(worker * bands // workers, (worker + 1) * bands // workers):
             for dy in range(4):
                 y = 4 * band + dy
@@ -189,9 +179,8 @@ def _pack(  # type: ignore[no-untyped-def]
                 if neighbours.size == 0:
                     _load_thermal(thermal, y, width, low, scale, warped)
                 else:
-                    _locate(h, y, width, columns, rows, at, right, down, inside)
-                    _fetch(neighbours, columns, at, above, below)
-                    _blend(above, below, 8 * thermal.itemsize, right, down, inside, low, scale, warped)
+                    _fetch(neighbours, columns, at[y], above, below)
+                    _blend(above, below, 8 * thermal.itemsize, at[y], fraction[y], low, scale, warped)
                 k = 4 * dy
                 _scatter(row, width, x[k, band], x[k + 1, band], x[k + 2, band], x[k + 3, band])
                 k += 16
@@ -292,13 +281,18 @@ class Pack:
             raise InputError(f"a thermal image of {thermal[1][0]}x{thermal[1][1]} pixels is too small")
         self.visible, self.thermal = visible, thermal
         self._registered = is_identity(registration) and visible[1] == thermal[1]
-        self._h = registration.astype(np.float32)
+        rows = 0 if self._registered else visible[1][1]
+        self._at, self._fraction = (
+            np.empty((rows, visible[1][0]), np.uint32),
+            np.empty((rows, visible[1][0]), np.uint16),
+        )
+        _locate(registration, *thermal[1], self._at, self._fraction)
         width, _ = tensor_size(visible[1])
         workers = get_num_threads()
         counted = thermal[0] is PixelFormat.Y16
         self._shift = max(bits - HISTOGRAM_BITS, 0)
-        self._floats = np.empty((workers, 5, width), np.float32)
-        self._integers = np.empty((workers, 3, width), np.uint32)
+        self._floats = np.empty((workers, 2, width), np.float32)
+        self._integers = np.empty((workers, 2, width), np.uint32)
         self._histograms = np.zeros((workers, 2**HISTOGRAM_BITS if counted else 0), np.uint32)
         self._histogram = np.zeros(self._histograms.shape[1], np.uint32)
 
@@ -321,8 +315,9 @@ class Pack:
             *self.visible[1],
             thermal,
             _neighbours(thermal, 0 if self._registered else thermal.size - 1),
-            *self.thermal[1],
-            self._h,
+            self.thermal[1][0],
+            self._at,
+            self._fraction,
             np.float32(low),
             np.float32(1 / max(high - low, 1e-6)),
             self._floats,

@@ -41,7 +41,9 @@ def ranks(entry: dict[str, float], others: list[dict[str, float]]) -> list[int]:
 def test_the_shipped_student_is_level_with_the_best_published_networks(data: Path, scores: dict[str, float]) -> None:
     peers = json.loads((data.parent / "reference" / "quality" / "peers.json").read_text())["mean"]
     mine = ranks(scores, list(peers.values()))
-    theirs = {name: np.mean(ranks(peers[name], [p for k, p in peers.items() if k != name] + [scores])) for name in peers}
+    theirs = {
+        name: np.mean(ranks(peers[name], [p for k, p in peers.items() if k != name] + [scores])) for name in peers
+    }
     print({name: round(value, 4) for name, value in scores.items()}, mine, np.mean(mine), theirs)
     assert np.mean(mine) <= min(theirs.values())
     assert max(mine) <= 5

@@ -65,8 +65,8 @@ def test_thermal_is_sampled_through_the_registration(thermal, matrix, size, ther
     pair, x, _ = packed(PixelFormat.GREY, thermal, (size, thermal_size), matrix, seed, 0.0, high)
     values, inside = reference.warp(pair.thermal.pixels.astype(float), matrix, size)
     expected = reference.unshuffle(np.where(inside, values / high, 0))
-    wrong = np.abs(x[16:] - expected) > 2e-3
-    # a point within rounding of the image's edge may fall on either side of it
+    wrong = np.abs(x[16:] - expected) > 8e-3
+    # positions are kept to 1/256 pixel, and a point within that of the edge may fall on either side of it
     assert wrong.sum() <= 0.02 * wrong.size
 
 
