@@ -32,6 +32,7 @@ class Statistics:
     frames: int = 0
     dropped: int = 0
     warm_up_frames: int = 0
+    warm_up_seconds: float = 0.0
     seconds: float = 0.0
     interrupted: bool = False
     size_px: tuple[int, int] = (0, 0)
@@ -40,14 +41,15 @@ class Statistics:
 
     def warmed_up(self) -> None:
         """Forget the timings of the first frames, which caches and lazy loading slow down."""
-        self.warm_up_frames = self.frames
+        self.warm_up_frames, self.warm_up_seconds = self.frames, self.seconds
         for histogram in (self.latency, *self.stages.values()):
             histogram.clear()
 
     @property
     def fps(self) -> float:
-        """Fused frames per second of wall-clock time, everything included."""
-        return self.frames / self.seconds if self.seconds else 0.0
+        """Fused frames per second of wall-clock time after warm-up, source and sink included."""
+        seconds = self.seconds - self.warm_up_seconds
+        return (self.frames - self.warm_up_frames) / seconds if seconds else 0.0
 
     @property
     def fusion_fps(self) -> float | None:

@@ -34,7 +34,7 @@ class RunRecord(_Part):
     """One run, schema 1. Times are in ms unless named otherwise; None where nothing was measured.
 
     ``latency_ms`` counts from ``latency_from``: the exposure (paced runs) or the moment the source handed the pair
-    over. ``fps`` is all frames by wall-clock time; ``fusion_fps`` is 1 / (median pack + execute + unpack).
+    over. ``fps`` is frames by wall-clock time after warm-up; ``fusion_fps`` is 1 / (median pack + execute + unpack).
     """
 
     schema_version: int = Field(alias="schema")
