@@ -33,14 +33,14 @@ class BaselineSettings:
     """
 
     arch: str = "proxy-nano"
-    steps: int = 20_000
+    steps: int = 22_000
     batch: int = 12
     crop_px: int = 128
-    learning_rate: float = 4e-4
+    learning_rate: float = 2.5e-4
     average: float = 0.998
     intensity: float = 1.0
-    gradient: float = 10.0
-    ssim: float = 0.2
+    gradient: float = 20.0
+    ssim: float = 0.3
     seed: int = 0
 
 

@@ -24,11 +24,11 @@ def distill() -> None:
 @click.option("--data", type=_PATH, required=True, help="Folder with splits.json and pairs/.")
 @click.option("--out", type=_PATH, required=True, help="Folder for the checkpoint.")
 @click.option("--arch", default="proxy-nano", show_default=True, help="proxy-nano, proxy-small or proxy-base.")
-@click.option("--steps", default=20_000, show_default=True)
-@click.option("--learning-rate", default=4e-4, show_default=True)
+@click.option("--steps", default=22_000, show_default=True)
+@click.option("--learning-rate", default=2.5e-4, show_default=True)
 @click.option("--intensity", default=1.0, show_default=True, help="Weight of the intensity term.")
-@click.option("--gradient", default=10.0, show_default=True, help="Weight of the gradient term.")
-@click.option("--ssim", default=0.2, show_default=True, help="Weight of the SSIM term.")
+@click.option("--gradient", default=20.0, show_default=True, help="Weight of the gradient term.")
+@click.option("--ssim", default=0.3, show_default=True, help="Weight of the SSIM term.")
 @click.option("--seed", default=0, show_default=True)
 def baseline(data: Path, out: Path, **chosen: Any) -> None:
     """Train a student on source fidelity alone; repeat the command to go on after a stop."""
