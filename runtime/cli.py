@@ -87,6 +87,40 @@ def build(bundle_path: Path | None, device_name: str, as_json: bool, **options: 
 
 
 @click.command()
+@click.option("--pairs", required=True, type=_PATH, help="Folder with visible/ and thermal/, or with splits.json.")
+@click.option("--split", default="val", show_default=True, help="Which split, where there is a splits.json.")
+@click.option("--bundle", "bundles", multiple=True, type=_PATH, help="Bundle; the shipped one if nothing is named.")
+@click.option(
+    "--precision", "precisions", multiple=True, type=click.Choice(["fp32", "fp16", "int8"]), default=["fp16"],
+    show_default=True, help="Which of the bundles' models.",
+)  # fmt: skip
+@click.option("--device", "device_name", default="auto", show_default=True, help="See edgefusion devices.")
+@click.option("--fused", multiple=True, metavar="NAME=DIR", help="Images fused before, named as the visible ones.")
+@click.option("--baselines/--no-baselines", default=True, help="Compare with visible, thermal, mean, max, laplacian.")
+@click.option("--metrics", metavar="LIST", help="Of EN,SD,SF,AG,MI,SCD,VIF,Qabf,SSIM,Nabf,CC; all by default.")
+@click.option("--misalign", metavar="SWEEP", help="Move thermal first: px=0:60:10,deg=0:20:5.")
+@click.option(
+    "--degrade", multiple=True, metavar="KIND[=STEPS]",
+    help="Make a picture worse first: night, fog, blur, noise (visible) or stripes (thermal), such as fog=0:0.8:0.2.",
+)  # fmt: skip
+@click.option("--intersect", is_flag=True, help="Leave out pairs that lack a picture or differ in size.")
+@click.option("--workers", type=click.IntRange(1), help="Processes; as many as processors by default.")
+@click.option("--seed", default=0, show_default=True, help="Of intervals and sweeps.")
+@click.option("--csv", type=_PATH, help="Write each pair's figures to this file.")
+@_json_option
+def evaluate(as_json: bool, **options: Any) -> None:
+    """Judge fused images: bundles, folders and baselines side by side.
+
+    --bundle, --precision, --fused and --degrade may be repeated.
+    What is computed is kept at once; an interrupted evaluation goes on where it was.
+    """
+    from runtime.evaluate import job, text
+
+    result = job.evaluate(job.EvaluateSettings(**options, quiet=as_json))
+    click.echo(text.to_json(result) if as_json else text.describe(result))
+
+
+@click.command()
 @_json_option
 def devices(as_json: bool) -> None:
     """List the devices that edgefusion knows. Peaks are dense; NVIDIA advertises twice that."""

@@ -100,8 +100,16 @@ class Fusion:
 
     def thermal_view(self) -> npt.NDArray[np.uint8]:
         """[H, W] uint8: thermal as the student saw it last, registered and normalised."""
-        phases = self.engine.x[16:].reshape(4, 4, *self.engine.x.shape[1:])
-        image = phases.transpose(2, 0, 3, 1).reshape(4 * phases.shape[2], 4 * phases.shape[3])
-        height, width = self.rgb.shape[:2]
-        view: npt.NDArray[np.uint8] = (image[:height, :width] * 255 + 0.5).astype(np.uint8)
+        view: npt.NDArray[np.uint8] = (self._image(self.engine.x[16:]) * 255 + 0.5).astype(np.uint8)
         return view
+
+    def luma(self) -> npt.NDArray[np.float32]:
+        """[H, W], 0..1: fused luma as ``execute`` left it, before any rounding."""
+        return self._image(self.engine.y)
+
+    def _image(self, phases: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """[H, W] of 16 phases [16, H/4, W/4], without the padding."""
+        rows, columns = phases.shape[1:]
+        image = phases.reshape(4, 4, rows, columns).transpose(2, 0, 3, 1).reshape(4 * rows, 4 * columns)
+        height, width = self.rgb.shape[:2]
+        return np.asarray(image[:height, :width], np.float32)

@@ -47,7 +47,16 @@ def fusion_metrics(
             (VIF needs 41 pixels a side, SSIM 7, SF, AG and Nabf 2).
     """
     scene = _scene(fused, visible, thermal)
-    return {name: _METRICS[name](scene) for name in _known(METRICS if names is None else names)}
+    return {name: _METRICS[name](scene) for name in known_metrics(METRICS if names is None else names)}
+
+
+def known_metrics(names: Iterable[str]) -> list[str]:
+    """The names, if each is one of ``METRICS``; UsageError otherwise."""
+    wanted = [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in wanted if name not in _METRICS]
+    if unknown:
+        raise UsageError(f"unknown metric {', '.join(map(repr, unknown))}", remedy=f"choose from {', '.join(METRICS)}")
+    return wanted
 
 
 def entropy(fused: npt.ArrayLike) -> float:
@@ -170,8 +179,9 @@ class _Scene:
         planes: _windows.Planes = _windows.products(self.images)
         return planes
 
-    def need(self, side_px: int, name: str) -> None:
+    def need(self, name: str) -> None:
         height, width = self.fused.shape
+        side_px = SMALLEST_SIDE_PX[name]
         if min(height, width) < side_px:
             raise UsageError(
                 f"{name} needs images of at least {side_px}x{side_px} pixels and got {width}x{height}",
@@ -202,14 +212,6 @@ def _alone(fused: npt.ArrayLike) -> _Scene:
     return _scene(fused, fused, fused)
 
 
-def _known(names: Iterable[str]) -> list[str]:
-    wanted = [names] if isinstance(names, str) else list(names)
-    unknown = [name for name in wanted if name not in _METRICS]
-    if unknown:
-        raise UsageError(f"unknown metric {', '.join(map(repr, unknown))}", remedy=f"choose from {', '.join(METRICS)}")
-    return wanted
-
-
 def _entropy(scene: _Scene) -> float:
     return _levels.entropy_bits(scene.joint_histograms[0].sum(axis=1))
 
@@ -219,12 +221,12 @@ def _standard_deviation(scene: _Scene) -> float:
 
 
 def _spatial_frequency(scene: _Scene) -> float:
-    scene.need(2, "SF")
+    scene.need("SF")
     return math.sqrt(sum(_edges.difference_energies(scene.fused)))
 
 
 def _average_gradient(scene: _Scene) -> float:
-    scene.need(2, "AG")
+    scene.need("AG")
     return float(_edges.mean_gradient(scene.fused))
 
 
@@ -239,7 +241,7 @@ def _correlations_of_differences(scene: _Scene) -> float:
 
 
 def _visual_information_fidelity(scene: _Scene) -> float:
-    scene.need(41, "VIF")
+    scene.need("VIF")
     return _windows.fidelity(scene.planes)
 
 
@@ -249,12 +251,12 @@ def _edge_preservation(scene: _Scene) -> float:
 
 
 def _structural_similarity(scene: _Scene) -> float:
-    scene.need(7, "SSIM")
+    scene.need("SSIM")
     return float(_windows.similarity(scene.planes))
 
 
 def _fusion_artefacts(scene: _Scene) -> float:
-    scene.need(2, "Nabf")
+    scene.need("Nabf")
     added, available = _edges.artefacts(scene.images)
     return float(added / available)
 
@@ -280,3 +282,9 @@ _METRICS: dict[str, Callable[[_Scene], float]] = {
 
 METRICS = tuple(_METRICS)
 """Names of the figures ``fusion_metrics`` computes, in its order."""
+
+SMALLEST_SIDE_PX = {"VIF": 41, "SSIM": 7, "SF": 2, "AG": 2, "Nabf": 2}
+"""The shortest side a figure can be computed of; one pixel for those not named."""
+
+LOWER_IS_BETTER = ("Nabf",)
+"""Of all others more is better."""

@@ -16,7 +16,7 @@ import pytest
 import edgefusion
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"numpy", "torch", "onnx", "numba", "openvino", "tensorrt", "cv2", "av", "pydantic", "rich"}
+HEAVY = {"numpy", "torch", "onnx", "numba", "openvino", "scipy", "tensorrt", "cv2", "av", "pydantic", "rich"}
 
 
 def modules_after(code: str) -> set[str]:
@@ -39,13 +39,13 @@ def test_nothing_heavy_is_loaded_before_it_is_used(code: str) -> None:
     assert not modules_after(code) & HEAVY
 
 
-@pytest.mark.parametrize("command", ["run", "build", "devices", "doctor", "bundle", "quantize", "distill"])
+@pytest.mark.parametrize("command", ["run", "build", "evaluate", "devices", "doctor", "bundle", "quantize", "distill"])
 def test_the_help_of_a_command_loads_nothing_heavy(command: str) -> None:
     code = (
         "from click.testing import CliRunner; from edgefusion.cli import main\n"
         f"r = CliRunner().invoke(main, ['{command}', '--help']); assert r.exit_code == 0, r.output"
     )
-    assert not modules_after(code) & {"numba", "openvino", "torch", "onnx"}
+    assert not modules_after(code) & {"numba", "openvino", "scipy", "torch", "onnx"}
 
 
 def test_the_vehicle_runs_without_training_libraries() -> None:

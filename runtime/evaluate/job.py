@@ -1,0 +1,122 @@
+"""``edgefusion evaluate``: from plain settings to a result."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from edgefusion.core.bundle import Precision
+from edgefusion.core.devices import find_device
+from edgefusion.core.errors import MachineError
+from edgefusion.kernels.agc import AgcSpec
+from edgefusion.metrics.fusion import LOWER_IS_BETTER, METRICS, known_metrics
+from edgefusion.recordings.images import ImagePair
+from runtime.evaluate import summary
+from runtime.evaluate.baselines import BASELINES
+from runtime.evaluate.entries import Baseline, Entry, check_names, find_fused, open_students
+from runtime.evaluate.measure import Plan, measure, progress
+from runtime.evaluate.pairs import Subject, complete_pairs, examine, find_pairs, judged
+from runtime.evaluate.result import SCHEMA, Evaluation
+from runtime.evaluate.statistics import RESAMPLES
+from runtime.evaluate.sweep import Condition, parse_degrade, parse_misalign
+from runtime.evaluate.text import write_csv
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """What the options of ``edgefusion evaluate`` say; see its help."""
+
+    pairs: Path
+    split: str = "val"
+    bundles: tuple[Path, ...] = ()
+    precisions: tuple[Precision, ...] = ("fp16",)
+    device_name: str = "auto"
+    fused: tuple[str, ...] = ()
+    baselines: bool = True
+    metrics: str | None = None
+    misalign: str | None = None
+    degrade: tuple[str, ...] = ()
+    intersect: bool = False
+    workers: int | None = None
+    seed: int = 0
+    csv: Path | None = None
+    quiet: bool = False
+
+
+def evaluate(settings: EvaluateSettings) -> Evaluation:
+    """Judge every entry on every pair, as far as that was not done before.
+
+    Raises:
+        EdgeFusionError: whatever is wrong with the settings, the pairs, an entry or this machine.
+    """
+    start = time.monotonic()
+    if settings.csv and not settings.csv.parent.is_dir():
+        raise MachineError("no such folder", where=settings.csv.parent, remedy="make it first")
+    metrics = _chosen(settings.metrics)
+    sweeps = {**(parse_misalign(settings.misalign) if settings.misalign else {}), **parse_degrade(settings.degrade)}
+    pairs = find_pairs(settings.pairs, settings.split, intersect=settings.intersect)
+    entries, agc, pairs = _entries(settings, pairs)
+    subjects, left_out = _subjects(settings, pairs, entries, metrics)
+    steps = [summary.condition_of(kind, strength) for kind, strengths in sweeps.items() for strength in strengths]
+    conditions = tuple(dict.fromkeys([Condition(), *steps]))
+    plan = Plan(tuple(entries), conditions, metrics, agc, settings.seed)
+    with progress("judging", len(subjects), hidden=settings.quiet) as advance:
+        measured = measure(plan, subjects, workers=settings.workers, advance=advance)
+    named = zip(subjects, measured.luma.tolist(), strict=True)
+    scenes = [summary.scene_of(subject.pair.name, luma) for subject, luma in named]
+    if settings.csv:
+        write_csv(settings.csv, plan, measured.figures, [subject.pair.name for subject in subjects], scenes)
+    return Evaluation(
+        schema=SCHEMA,
+        pairs=len(subjects),
+        source=_source(settings),
+        left_out=left_out,
+        scenes={scene: scenes.count(scene) for scene in summary.SCENES},
+        metrics=list(metrics),
+        lower_is_better=[name for name in metrics if name in LOWER_IS_BETTER],
+        seed=settings.seed,
+        resamples=RESAMPLES,
+        computed=measured.computed,
+        edgefusion=version("edgefusion"),
+        entries=summary.entry_results(plan, measured, scenes),
+        curves=summary.curves(plan, measured, sweeps),
+        per_pair=summary.pair_results(plan, measured, subjects, scenes),
+        seconds=round(time.monotonic() - start, 3),
+    )
+
+
+def _chosen(names: str | None) -> tuple[str, ...]:
+    chosen = [name.strip() for name in names.split(",")] if names is not None else METRICS
+    return tuple(dict.fromkeys(known_metrics(chosen)))
+
+
+def _entries(settings: EvaluateSettings, pairs: Sequence[ImagePair]) -> tuple[list[Entry], AgcSpec, list[ImagePair]]:
+    """What is compared, the gain control of 16-bit thermal, and the pairs that every fused folder has.
+
+    Bundles come first, then folders, then baselines; the shipped bundle judges where no other does.
+    """
+    folders = [find_fused(given, pairs) for given in settings.fused]
+    complete = complete_pairs(pairs, folders, intersect=settings.intersect)
+    device, bundles = find_device(settings.device_name), settings.bundles
+    students, agc = open_students(bundles or (None,), settings.precisions, device)
+    entries: list[Entry] = [*(students if bundles or not folders else ()), *folders]
+    entries += [Baseline(name, agc) for name in BASELINES] if settings.baselines else []
+    check_names(entries)
+    return entries, agc, complete
+
+
+def _subjects(
+    settings: EvaluateSettings, pairs: Sequence[ImagePair], entries: Sequence[Entry], metrics: Sequence[str]
+) -> tuple[list[Subject], list[str]]:
+    with progress("reading", len(pairs), hidden=settings.quiet) as advance:
+        subjects, unequal = examine(pairs, entries, lambda: advance(1))
+    return judged(subjects, unequal, entries, metrics, intersect=settings.intersect)
+
+
+def _source(settings: EvaluateSettings) -> str:
+    split = f", split {settings.split}" if (settings.pairs / "splits.json").is_file() else ""
+    return f"{os.fspath(settings.pairs)}{split}"

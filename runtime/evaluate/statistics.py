@@ -1,0 +1,80 @@
+"""How sure one can be: intervals by bootstrap, ranks, and tests of paired differences."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Figures = npt.NDArray[np.float64]
+
+RESAMPLES = 2000
+CHUNK = 100
+LEVEL = (2.5, 97.5)
+
+
+def bootstrap(figures: Figures, *, seed: int, resamples: int = RESAMPLES) -> tuple[Figures, Figures, Figures]:
+    """Mean over pairs with its 95 % interval.
+
+    Pairs are drawn with replacement and the percentiles of the resampled means taken (Efron, Annals of Statistics 7,
+    1979); every column sees the same draws. Of fewer than about 20 pairs such intervals are too narrow.
+
+    Args:
+        figures: [pairs, columns], at least one pair, no NaN.
+        seed: of the draws.
+        resamples: how many.
+
+    Returns:
+        mean, low, high: [columns] each.
+    """
+    pairs = len(figures)
+    draw = np.random.default_rng(seed)
+    mean = figures.mean(axis=0)
+    means = np.empty((resamples, figures.shape[1]))
+    for start in range(0, resamples, CHUNK):
+        part = means[start : start + CHUNK]
+        weights = draw.multinomial(pairs, np.full(pairs, 1 / pairs), size=len(part)) / pairs
+        part[:] = weights @ (figures - mean)
+    low, high = np.percentile(means, LEVEL, axis=0)
+    return mean, mean + low, mean + high
+
+
+def ranks(means: Figures, *, lower_is_better: Sequence[bool]) -> npt.NDArray[np.int64]:
+    """Place of each entry in each metric, 1 the best; equal means share the better place.
+
+    Args:
+        means: [entries, metrics].
+        lower_is_better: for each metric.
+    """
+    turned = np.where(lower_is_better, means, -means)
+    return np.asarray(stats.rankdata(turned, method="min", axis=0), np.int64)
+
+
+def paired_p(figures: Figures, others: Figures) -> float:
+    """p-value of Wilcoxon's signed-rank test (two-sided): could the differences be symmetric about zero?
+
+    Pairs without a difference say nothing and are left out; without any difference p is 1.
+
+    Args:
+        figures: [pairs].
+        others: [pairs], of the same pairs.
+    """
+    differences = figures - others
+    differences = differences[differences != 0]
+    if not len(differences):
+        return 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some versions of SciPy warn of small samples; p is then large anyway
+        return float(stats.wilcoxon(differences).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values corrected for being several (Holm, Scandinavian Journal of Statistics 6, 1979)."""
+    order = np.argsort(p_values)
+    factors = len(p_values) - np.arange(len(p_values))
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(np.maximum.accumulate(np.asarray(p_values, float)[order] * factors), 1)
+    return [float(p) for p in corrected]

@@ -1,0 +1,113 @@
+"""The result in the terminal and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from edgefusion.core.files import atomic_write
+from runtime.evaluate.measure import Plan
+from runtime.evaluate.result import Curve, EntryResult, Evaluation, Interval
+
+SIGNIFICANT = 0.05
+WIDTH = 200
+
+
+def describe(result: Evaluation) -> str:
+    """Tables of means, of differences to the first entry, of scenes, and of each sweep."""
+    scenes = ", ".join(f"{count} {scene}" for scene, count in result.scenes.items() if count)
+    parts = [
+        f"{result.pairs} pairs ({scenes}) of {result.source}; {result.computed} images judged, the rest from the cache",
+        _render(_means(result)),
+        "mean over pairs ± half the 95 % interval (bootstrap); rank: mean place over the metrics; "
+        + f"↓: lower is better; best in brackets; ~: not told apart from {result.entries[0].name} (p >= {SIGNIFICANT})",
+    ]
+    parts += [_render(_scene_table(result))] if sum(count > 0 for count in result.scenes.values()) > 1 else []
+    parts += [_render(_curve_table(result, curve)) for curve in result.curves]
+    return "\n".join(parts)
+
+
+def _heading(result: Evaluation) -> list[str]:
+    return [f"{name} ↓" if name in result.lower_is_better else name for name in result.metrics]
+
+
+def _means(result: Evaluation) -> Table:
+    table = Table("entry", "rank", *_heading(result))
+    for entry in sorted(result.entries, key=lambda entry: entry.rank):
+        table.add_row(entry.name, f"{entry.rank:.2f}", *(_cell(entry, name) for name in result.metrics))
+    return table
+
+
+def _cell(entry: EntryResult, name: str) -> str:
+    interval, against = entry.metrics[name], entry.against_first.get(name)
+    mean, _, spread = _number(interval).partition("\n")
+    mean = f"[{mean}]" if entry.ranks[name] == 1 else mean
+    return f"{mean}{' ~' if against and against.p_holm >= SIGNIFICANT else ''}\n{spread}"
+
+
+def _number(interval: Interval) -> str:
+    return f"{interval.mean:.4g}\n±{(interval.high - interval.low) / 2:.2g}"
+
+
+def _scene_table(result: Evaluation) -> Table:
+    table = Table("entry", "scene", *_heading(result))
+    for entry in result.entries:
+        for scene, metrics in entry.scenes.items():
+            table.add_row(entry.name, scene, *(_number(metrics[name]) for name in result.metrics))
+    return table
+
+
+def _curve_table(result: Evaluation, curve: Curve) -> Table:
+    table = Table("entry", curve.kind, *_heading(result), title=f"{curve.kind}: {curve.unit}")
+    for name, metrics in curve.entries.items():
+        for step, strength in enumerate(curve.strengths):
+            table.add_row(name, f"{strength:g}", *(_number(metrics[metric][step]) for metric in result.metrics))
+    return table
+
+
+def _render(table: Table) -> str:
+    # Markup off: the brackets are ours.
+    console = Console(file=io.StringIO(), width=WIDTH, markup=False)
+    console.print(table)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text.rstrip()
+
+
+def to_json(result: Evaluation) -> str:
+    """The result as indented JSON."""
+    return result.model_dump_json(by_alias=True, indent=2)
+
+
+def write_csv(
+    path: Path, plan: Plan, figures: npt.NDArray[np.float64], names: Sequence[str], scenes: Sequence[str]
+) -> None:
+    """A row for each pair, entry and condition, whole or not at all.
+
+    Raises:
+        MachineError: the place is not writable or full.
+    """
+    with atomic_write(path) as stream:
+        text = io.TextIOWrapper(stream, "utf-8", newline="")
+        rows = csv.writer(text)
+        rows.writerow(["pair", "scene", "entry", "sweep", "strength", *plan.metrics])
+        for (condition, entry, index), row in _rows(plan, figures):
+            step = plan.conditions[condition]
+            start = [names[index], scenes[index], plan.entries[entry].name, step.kind, f"{step.strength:g}"]
+            rows.writerow([*start, *(repr(value) for value in row)])
+        text.flush()
+        text.detach()
+
+
+def _rows(plan: Plan, figures: npt.NDArray[np.float64]) -> list[tuple[tuple[int, int, int], list[float]]]:
+    return [
+        ((condition, entry, index), figures[condition, entry, index].tolist())
+        for condition, entry, index in np.ndindex(figures.shape[:3])
+        if plan.applies(entry, condition)
+    ]
