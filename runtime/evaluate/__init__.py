@@ -1,0 +1,1 @@
+"""`edgefusion evaluate`: how good fused images are."""
