@@ -14,7 +14,7 @@ import numpy.typing as npt
 from edgefusion.core.frames import FramePair
 from edgefusion.core.pairs import load_split
 from edgefusion.kernels.agc import Agc, AgcSpec
-from edgefusion.kernels.cpu import Pack, tensor_size
+from edgefusion.kernels.cpu import Pack, shuffle, tensor_size
 from edgefusion.recordings.recording import open_recording
 
 CLIP_STRIDE = 10
@@ -39,9 +39,7 @@ def prepare(pair: FramePair, agc: AgcSpec) -> Images:
     low, high = Agc(agc, pair.thermal.format).range(pair.thermal)
     visible, thermal = ((frame.format, frame.size_px) for frame in (pair.visible, pair.thermal))
     Pack(visible, thermal, registration=np.eye(3))(pair, x, low=low, high=high)
-    phases = x.reshape(2, 4, 4, height // 4, width // 4)
-    images: Images = phases.transpose(0, 3, 1, 4, 2).reshape(2, height, width).astype(np.float16)
-    return images
+    return np.stack([shuffle(x[:16]), shuffle(x[16:])]).astype(np.float16)
 
 
 def load_training_images(data: Path, split: str, agc: AgcSpec) -> list[Images]:

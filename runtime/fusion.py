@@ -13,7 +13,7 @@ from edgefusion.core.frames import FramePair, PixelFormat
 from edgefusion.core.geometry import Matrix, Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import Agc, AgcSpec
-from edgefusion.kernels.cpu import Pack, Unpack, tensor_size
+from edgefusion.kernels.cpu import Pack, Unpack, shuffle, tensor_size
 from runtime.engines.base import Engine
 from runtime.engines.cache import BuiltEngine, build
 
@@ -109,7 +109,5 @@ class Fusion:
 
     def _image(self, phases: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """[H, W] of 16 phases [16, H/4, W/4], without the padding."""
-        rows, columns = phases.shape[1:]
-        image = phases.reshape(4, 4, rows, columns).transpose(2, 0, 3, 1).reshape(4 * rows, 4 * columns)
         height, width = self.rgb.shape[:2]
-        return np.asarray(image[:height, :width], np.float32)
+        return np.asarray(shuffle(phases)[:height, :width], np.float32)

@@ -57,6 +57,13 @@ def tensor_size(size_px: Size) -> Size:
     return (-(-size_px[0] // PHASES) * PHASES, -(-size_px[1] // PHASES) * PHASES)
 
 
+def shuffle(phases: Tensor) -> Tensor:
+    """[H, W] image of its 16 phases [16, H/4, W/4], padding included. For pictures, not for the hot path."""
+    rows, columns = phases.shape[1:]
+    image: Tensor = phases.reshape(PHASES, PHASES, rows, columns).transpose(2, 0, 3, 1)
+    return np.reshape(image, (PHASES * rows, PHASES * columns))
+
+
 @_compiled
 def _load_visible(visible, code, y, width, row):  # type: ignore[no-untyped-def]
     """Luma of image row ``y`` into ``row``."""

@@ -10,21 +10,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from scenes import write_folder, write_video
+from scenes import rig_toml, write_folder, write_video
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 NEEDS_TORCH = ("edgefusion distill", "edgefusion quantize", "--bundle bundle", "inspect bundle")
-RIG = """
-schema = 1
-registration = [[1.0, 0.0, 3.0], [0.0, 1.0, 2.0], [0.0, 0.0, 1.0]]
-[visible]
-size_px = [64, 48]
-format = "RGB24"
-[thermal]
-size_px = [64, 48]
-format = "GREY"
-"""
 
 
 def commands() -> Iterator[str]:
@@ -42,7 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_folder(folder / "drive", ["a", "b"])
     write_video(folder / "visible.mp4", 8)
     write_video(folder / "thermal.mp4", 8)
-    (folder / "rig.toml").write_text(RIG)
+    (folder / "rig.toml").write_text(rig_toml((3, 2)))
     write_folder(folder / "data" / "pairs" / "roadscene", ["a"], size=(160, 132))
     (folder / "data" / "splits.json").write_text('{"train": {"roadscene": ["a"]}}')
     return folder

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from scenes import write_folder, write_video
+from scenes import rig_toml, write_folder, write_video
 
 from edgefusion.recordings.images import read_visible, write_png
 
@@ -62,10 +62,7 @@ def test_a_rig_moves_thermal_to_where_it_belongs(edgefusion, tmp_path: Path) -> 
     write_png(folder / "visible" / "a.png", np.full((48, 64, 3), 20, np.uint8))
     write_png(folder / "thermal" / "a.png", thermal)
     rig = tmp_path / "rig.toml"
-    rig.write_text(
-        "schema = 1\nregistration = [[1.0, 0.0, 12.0], [0.0, 1.0, 8.0], [0.0, 0.0, 1.0]]\n"
-        '[visible]\nsize_px = [64, 48]\nformat = "RGB24"\n[thermal]\nsize_px = [64, 48]\nformat = "GREY"\n'
-    )
+    rig.write_text(rig_toml((12, 8)))
     assert edgefusion("run", "--recording", folder, "--rig", rig, "--output", tmp_path / "out").exit_code == 0
     fused = read_visible(tmp_path / "out" / "a.png")[..., 1]
     rows, columns = np.nonzero(fused > 120)

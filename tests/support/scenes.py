@@ -40,6 +40,20 @@ def write_folder(folder: Path, names: list[str], size: Size = (64, 48), bits: in
     return folder
 
 
+def rig_toml(shift: tuple[float, float]) -> str:
+    """A rig.toml of two 64x48 cameras, thermal shifted against visible by so many pixels."""
+    return f"""
+schema = 1
+registration = [[1.0, 0.0, {shift[0]}], [0.0, 1.0, {shift[1]}], [0.0, 0.0, 1.0]]
+[visible]
+size_px = [64, 48]
+format = "RGB24"
+[thermal]
+size_px = [64, 48]
+format = "GREY"
+"""
+
+
 def write_video(path: Path, frames: int, size: Size = (64, 48), fps: float = 30) -> Path:
     """A video of a square that walks to the right; returns its path."""
     with VideoWriter(path, size, fps=fps) as writer:
