@@ -336,7 +336,10 @@ class Pack:
 
     def histogram(self) -> tuple[npt.NDArray[np.uint32], int]:
         """Histogram of the last Y16 thermal frame, and how many counts wide each bin is; empty for GREY."""
-        return np.sum(self._histograms, axis=0, out=self._histogram), 1 << self._shift
+        self._histogram[:] = self._histograms[0]
+        for part in self._histograms[1:]:  # one by one: NumPy's sum over an axis may allocate a buffer each time
+            np.add(self._histogram, part, out=self._histogram)
+        return self._histogram, 1 << self._shift
 
 
 class Unpack:
