@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edgefusion.core.errors import UsageError
+from edgefusion.core.geometry import parse_size
 from edgefusion.core.optional import require
 
 _PATH = click.Path(path_type=Path)
@@ -53,8 +53,5 @@ def export(student: Path, out: Path, size: str, name: str | None, licence: str) 
     require("torch", "train")
     from distill.export import export as write
 
-    width, _, height = size.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise UsageError(f"--size {size}", remedy="give width and height, such as 640x480")
-    bundle = write(student, out, name=name or out.name, size_px=(int(width), int(height)), licence=licence)
+    bundle = write(student, out, name=name or out.name, size_px=parse_size(size), licence=licence)
     click.echo(f"bundle: {bundle.path}")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from edgefusion.core.errors import UsageError
+from edgefusion.core.geometry import parse_size
 from edgefusion.recordings.options import recording_options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -38,12 +38,7 @@ def _engine_options(command: Command) -> Command:
 
 
 def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    width, _, height = value.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise UsageError(f"--size {value}", remedy="give width and height, such as 640x480")
-    return int(width), int(height)
+    return None if value is None else parse_size(value)
 
 
 @click.command()

@@ -19,7 +19,6 @@ MANIFEST = "manifest.json"
 SCHEMA = 1
 
 Precision = Literal["fp32", "fp16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
 
 class _Part(BaseModel):

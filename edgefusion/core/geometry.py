@@ -9,11 +9,23 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.errors import InputError
+from edgefusion.core.errors import InputError, UsageError
 
 Matrix = npt.NDArray[np.float64]
 Size = tuple[int, int]
 """(width, height) in pixels."""
+
+
+def parse_size(text: str) -> Size:
+    """(width, height) of ``WxH``, as ``--size`` takes it.
+
+    Raises:
+        UsageError: something else.
+    """
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise UsageError(f"--size {text}", remedy="give width and height, such as 640x480")
+    return int(width), int(height)
 
 
 def resize_map(source: Size, target: Size) -> Matrix:

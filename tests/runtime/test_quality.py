@@ -25,10 +25,8 @@ def scores(data: Path) -> dict[str, float]:
     rows = []
     for pair in (stored.load() for stored in load_split(data, "val")):
         fusion.fuse(pair)
-        height, width = pair.thermal.pixels.shape
-        fused = reference_kernels.shuffle(fusion.engine.y)[:height, :width]
         visible, _, _ = reference_kernels.luma_and_chroma(pair.visible.pixels, pair.visible.format)
-        greys = (np.round(fused * 255), np.round(visible * 255), pair.thermal.pixels)
+        greys = (np.round(fusion.luma() * 255), np.round(visible * 255), pair.thermal.pixels)
         rows.append(fusion_metrics(greys[0], visible=greys[1], thermal=greys[2], names=(*RANKED, "Nabf")))
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
