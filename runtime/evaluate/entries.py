@@ -1,4 +1,4 @@
-"""What is compared: students, folders of fused images, baselines. Each makes the fused grey levels of a pair."""
+"""What is compared: students, folders of fused images, baselines. Each makes the fused image of a pair."""
 
 from __future__ import annotations
 
@@ -18,11 +18,25 @@ from edgefusion.kernels.agc import AgcSpec
 from edgefusion.recordings.images import ImagePair, list_images, read_visible
 from runtime.engines.cache import build
 from runtime.evaluate.baselines import BASELINES
-from runtime.evaluate.views import Levels, luma, thermal_levels
+from runtime.evaluate.views import Bytes, Levels, luma, thermal_levels, whole, with_luma
 from runtime.fusion import Fusion
 
-Fuse = Callable[[FramePair], Levels]
-"""A pair -> its fused image, [H, W], grey levels 0..255, not rounded."""
+
+@dataclass(frozen=True)
+class Fused:
+    """A fused image, valid until the next one is fused.
+
+    Attributes:
+        levels: [H, W], grey levels 0..255, not rounded: what fusion metrics judge.
+        rgb: makes [H, W, 3] uint8: what a detector sees.
+    """
+
+    levels: Levels
+    rgb: Callable[[], Bytes]
+
+
+Fuse = Callable[[FramePair], Fused]
+"""A pair -> its fused image."""
 
 ENGINE_SIDE_PX = 29
 """Smallest image side a student takes: 32 after padding to a multiple of four."""
@@ -82,12 +96,17 @@ class Student:
         """Load the bundle; engines are built for each size that comes."""
         fusion = Fusion(load_bundle(self.bundle), find_device(self.device), precision=self.precision)
 
-        def fuse(pair: FramePair) -> Levels:
+        def fuse(pair: FramePair) -> Fused:
             fusion.prepare(pair)
             fusion.forget()
             fusion.pack(pair)
             fusion.execute()
-            return np.asarray(fusion.luma() * 255, np.float32)
+
+            def rgb() -> Bytes:
+                fusion.unpack(pair)
+                return fusion.rgb
+
+            return Fused(np.asarray(fusion.luma() * 255, np.float32), rgb)
 
         return fuse
 
@@ -117,9 +136,15 @@ class Baseline:
         return None
 
     def open(self) -> Fuse:
-        """The rule, on visible luma and thermal levels."""
-        rule, agc = BASELINES[self.name], self.agc
-        return lambda pair: rule(luma(_rgb(pair)), thermal_levels(pair.thermal, agc).astype(np.float32))
+        """The rule, on visible luma and thermal levels; chroma is the visible picture's, but thermal alone is grey."""
+        rule, agc, grey = BASELINES[self.name], self.agc, self.name == "thermal"
+
+        def fuse(pair: FramePair) -> Fused:
+            visible = _rgb(pair)
+            levels = rule(luma(visible), thermal_levels(pair.thermal, agc).astype(np.float32))
+            return Fused(levels, lambda: _grey_rgb(levels) if grey else with_luma(visible, levels))
+
+        return fuse
 
 
 @dataclass(frozen=True)
@@ -144,11 +169,20 @@ class FusedFolder:
 
     def open(self) -> Fuse:
         """Read a pair's image."""
-        return lambda pair: luma(read_visible(self.files[pair.name]))
+
+        def fuse(pair: FramePair) -> Fused:
+            rgb = read_visible(self.files[pair.name])
+            return Fused(luma(rgb), lambda: rgb)
+
+        return fuse
 
 
-def _rgb(pair: FramePair) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _rgb(pair: FramePair) -> Bytes:
     return pair.visible.pixels.astype(np.uint8, copy=False)
+
+
+def _grey_rgb(levels: Levels) -> Bytes:
+    return np.repeat(whole(levels)[..., None], 3, axis=2)
 
 
 def open_students(

@@ -103,7 +103,7 @@ class Bench:
             if condition != applied:
                 worse = plan.conditions[condition].apply(pair, plan.agc, seed=plan.seed, digest=task.digest)
                 applied = condition
-            fused = whole(self._open(entry)(worse))
+            fused = whole(self._open(entry)(worse).levels)
             values.append(fusion_metrics(fused, visible=visible, thermal=thermal, names=names))
         return Done(task, float(seen.mean()), values)
 

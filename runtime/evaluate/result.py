@@ -84,8 +84,189 @@ class Curve(_Part):
     entries: dict[str, dict[str, list[Interval]]]
 
 
+class ClassScores(_Part):
+    """A detector's figures for one class, or the mean over classes.
+
+    Attributes:
+        truths: true boxes, without crowds.
+        figures: figure (``edgefusion.metrics.detection.FIGURES``) -> value and interval over images; None where there
+            was nothing to find.
+    """
+
+    truths: int
+    figures: dict[str, Interval | None]
+
+
+class EntryDetection(_Part):
+    """What a frozen detector finds in one entry's images.
+
+    Attributes:
+        overall: mean over classes.
+        classes: class -> its figures.
+        against_visible: figure -> this entry's less that of the visible picture, with the interval of the difference
+            over the same drawn images; empty for visible itself, None where there was nothing to find.
+    """
+
+    overall: ClassScores
+    classes: dict[str, ClassScores]
+    against_visible: dict[str, Interval | None]
+
+
+class Detection(_Part):
+    """A frozen detector on every entry's images, and on visible and thermal alone.
+
+    Attributes:
+        detector: the file's name.
+        layout: of its output.
+        truth: where the true boxes come from.
+        images: how many with known truth.
+        unknown_classes: label classes that the detector does not know; they are not judged.
+        entries: name -> figures.
+    """
+
+    detector: str
+    layout: str
+    truth: str
+    images: int
+    unknown_classes: list[str]
+    entries: dict[str, EntryDetection]
+
+
+class EntryStability(_Part):
+    """Flicker of one entry's clip, in grey levels.
+
+    Attributes:
+        flicker: mean over the steps from frame to frame; the interval is a bootstrap over blocks of frames.
+        p95: 95th percentile of the steps.
+        steps: each step's; None where the scene changes.
+    """
+
+    flicker: Interval
+    p95: float
+    steps: list[float | None]
+
+
+class Stability(_Part):
+    """Change from frame to frame that is not motion, of every entry and of visible and thermal alone.
+
+    Attributes:
+        guide: the clip whose motion is compensated.
+        fps: frames a second of the clip.
+        entries: name -> flicker.
+    """
+
+    guide: str
+    fps: float
+    entries: dict[str, EntryStability]
+
+
+class EntryTracking(_Part):
+    """Tracks through one entry's clip.
+
+    Attributes:
+        tracks: how many were begun.
+        median_frames: of their lengths.
+        truths, matches, misses, false_positives, switches, accuracy: CLEAR MOT sums over the clip and MOTA; None
+            where the true boxes are not known.
+    """
+
+    tracks: int
+    median_frames: float
+    truths: int | None = None
+    matches: int | None = None
+    misses: int | None = None
+    false_positives: int | None = None
+    switches: int | None = None
+    accuracy: float | None = None
+
+
+class Tracking(_Part):
+    """A tracker on the detector's boxes in every entry's clip.
+
+    Attributes:
+        tracker: which one, with its settings.
+        least_score: detections below are not tracked.
+        truth: where true identities come from, or None.
+        classes: what is tracked.
+        entries: name -> figures.
+    """
+
+    tracker: str
+    least_score: float
+    truth: str | None
+    classes: list[str]
+    entries: dict[str, EntryTracking]
+
+
+class BrakingRun(_Part):
+    """One simulated approach to a pedestrian.
+
+    Attributes:
+        seed: which one.
+        margin_m: distance left when the vehicle stood or the pedestrian was out of the way; negative: none, a collision.
+        impact_mps: speed at the collision, 0 without one.
+        braked_at_m: distance when the brakes were applied, None if never.
+    """
+
+    seed: int
+    margin_m: float
+    impact_mps: float
+    braked_at_m: float | None
+
+
+class EntryBraking(_Part):
+    """Approaches steered by a detector on one entry's images.
+
+    Attributes:
+        collisions: share of runs that ended in one.
+        margin_m: mean stopping margin.
+        false_brakes: share of runs without a pedestrian in which the brakes were applied.
+        runs: each one.
+    """
+
+    collisions: Interval
+    margin_m: Interval
+    false_brakes: Interval
+    runs: list[BrakingRun]
+
+
+class BrakingCondition(_Part):
+    """One kind of weather: ``fog`` of the simulated rig, and entry -> figures."""
+
+    name: str
+    fog: float
+    entries: dict[str, EntryBraking]
+
+
+class Braking(_Part):
+    """Closed loop on the simulated rig: a simulation of ours, not a measurement on a road.
+
+    Attributes:
+        detector: the file's name.
+        least_score: of a detection that counts.
+        speed_mps: of the vehicle at the start.
+        deceleration_mps2: when braking.
+        reaction_s: from decision to deceleration.
+        confirm_frames: consecutive frames with a person in the lane until it decides.
+        model: the assumptions in words.
+        conditions: in the order simulated.
+    """
+
+    detector: str
+    least_score: float
+    speed_mps: float
+    deceleration_mps2: float
+    reaction_s: float
+    confirm_frames: int
+    model: str
+    conditions: list[BrakingCondition]
+
+
 class Evaluation(_Part):
-    """Everything, schema 1. ``entries`` are in the order given; ``computed`` images were not in the cache."""
+    """Everything, schema 1. ``entries`` are in the order given; ``computed`` images were not in the cache.
+
+    The parts that were not asked for, or that the source has no truth for, are None.
+    """
 
     schema_version: int = Field(alias="schema")
     pairs: int
@@ -102,3 +283,7 @@ class Evaluation(_Part):
     entries: list[EntryResult]
     curves: list[Curve]
     per_pair: list[PairResult]
+    detection: Detection | None = None
+    stability: Stability | None = None
+    tracking: Tracking | None = None
+    braking: Braking | None = None

@@ -31,6 +31,11 @@ def whole(levels: Levels) -> Bytes:
     return np.rint(np.clip(levels, 0, 255)).astype(np.uint8)
 
 
+def with_luma(rgb: Bytes, levels: Levels) -> Bytes:
+    """The image [H, W, 3] with its luma moved to ``levels`` [H, W], chroma kept, as ``unpack`` merges them."""
+    return whole(rgb + (levels - luma(rgb))[..., None])
+
+
 def thermal_levels(frame: Frame, spec: AgcSpec) -> Bytes:
     """8-bit thermal as it is; 16-bit counts through the gain control, each image by itself."""
     if frame.format is PixelFormat.GREY:
