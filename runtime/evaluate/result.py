@@ -203,7 +203,7 @@ class BrakingRun(_Part):
 
     Attributes:
         seed: which one.
-        margin_m: distance left when the vehicle stood or the pedestrian was out of the way; negative: none, a collision.
+        margin_m: distance left when the vehicle stood or the pedestrian was out of the way; negative: a collision.
         impact_mps: speed at the collision, 0 without one.
         braked_at_m: distance when the brakes were applied, None if never.
     """
