@@ -13,8 +13,7 @@ import torch
 from distill import checkpoint
 from distill.students.proxy import Proxy
 from edgefusion.core.bundle import Bundle, write_bundle
-from edgefusion.core.errors import UsageError
-from edgefusion.core.geometry import Size
+from edgefusion.core.geometry import Size, check_engine_size
 from edgefusion.kernels.agc import AgcSpec
 
 OPSET = 19
@@ -34,8 +33,7 @@ def export(folder: Path, out: Path, *, name: str, size_px: Size, licence: str) -
         UsageError: a size that is not a multiple of four.
         InputError: not a checkpoint.
     """
-    if any(side % 4 or side < 32 for side in size_px):
-        raise UsageError(f"a size of {size_px[0]}x{size_px[1]}", remedy="width and height: multiples of 4, from 32")
+    check_engine_size(size_px)
     student, config = checkpoint.load_student(folder)
     folded = student.fold()
     training = config["training"]

@@ -15,7 +15,7 @@ from edgefusion.core.bundle import load_bundle
 from edgefusion.core.cache import cache_folder
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import EdgeFusionError
-from runtime.engines.openvino import processor
+from runtime.engines.openvino import processor, processor_flags
 
 SPEED_FLAGS = ("avx2", "avx512f", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
 OLDEST, NEWEST = (3, 10), (3, 12)
@@ -44,12 +44,7 @@ def _python() -> Finding:
 
 
 def _processor() -> Finding:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        text = ""
-    words = set(text.split())
-    flags = [flag for flag in SPEED_FLAGS if flag in words]
+    flags = [flag for flag in SPEED_FLAGS if flag in processor_flags()]
     return Finding("CPU", True, f"{processor()} ({' '.join(flags) or 'no vector extension known to help'})")
 
 

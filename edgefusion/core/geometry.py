@@ -37,6 +37,12 @@ def resize_map(source: Size, target: Size) -> Matrix:
     return np.array([[scale_x, 0, (scale_x - 1) / 2], [0, scale_y, (scale_y - 1) / 2], [0, 0, 1]], np.float64)
 
 
+def check_engine_size(size_px: Size) -> None:
+    """Raise UsageError unless (width, height) are multiples of four, from 32: what the engine contract takes."""
+    if any(side % 4 or side < 32 for side in size_px):
+        raise UsageError(f"an engine of {size_px[0]}x{size_px[1]}", remedy="width and height: multiples of 4, from 32")
+
+
 def scale_registration(registration: Matrix, *, visible: tuple[Size, Size], thermal: tuple[Size, Size]) -> Matrix:
     """A registration for frames of other sizes than it was made for.
 

@@ -49,11 +49,11 @@ class Backend(Protocol):
 
     name: str
 
-    def target(self) -> dict[str, Any]:
-        """What an engine is bound to: exact versions and the hardware. Part of the cache key."""
+    def target(self, precision: Precision) -> dict[str, Any]:
+        """What an engine of that precision is bound to: exact versions, hardware, options. Part of the cache key."""
 
     def compile(self, onnx: bytes, size_px: Size, precision: Precision) -> Compiled:
         """Compile a model for images of (width, height), each a multiple of four."""
 
-    def load(self, blob: bytes, size_px: Size) -> Engine:
-        """Make an engine of bytes that ``compile`` gave on this machine."""
+    def load(self, blob: bytes, size_px: Size, precision: Precision) -> Engine:
+        """Make an engine of bytes that ``compile`` gave on this machine for that size and precision."""

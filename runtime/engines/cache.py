@@ -19,8 +19,8 @@ from typing import Any
 from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.cache import cache_folder, machine_key
 from edgefusion.core.devices import Device
-from edgefusion.core.errors import BundleError, MachineError
-from edgefusion.core.geometry import Size
+from edgefusion.core.errors import MachineError
+from edgefusion.core.geometry import Size, check_engine_size
 from runtime.engines import backend_for
 from runtime.engines.base import Backend, Compiled, Engine
 
@@ -49,7 +49,7 @@ class BuiltEngine:
 
     def load(self) -> Engine:
         """Load the very bytes that ``build`` made or checked."""
-        return self.backend.load(self.blob, self.size_px)
+        return self.backend.load(self.blob, self.size_px, self.facts["precision"])
 
 
 def build(bundle: Bundle, device: Device, *, size_px: Size, precision: Precision, force: bool = False) -> BuiltEngine:
@@ -63,6 +63,7 @@ def build(bundle: Bundle, device: Device, *, size_px: Size, precision: Precision
         force: compile even if the cache has it.
 
     Raises:
+        UsageError: a size that is not a multiple of four.
         BundleError: no such precision, or a model that the backend refuses.
         MachineError: no backend for the device here, or the cache cannot be written.
     """
@@ -87,13 +88,12 @@ def _compile(path: Path, identity: dict[str, Any], backend: Backend, model: Path
 def _identity(
     bundle: Bundle, device: Device, backend: Backend, *, size_px: Size, precision: Precision
 ) -> dict[str, Any]:
-    if any(side % 4 or side < 32 for side in size_px):
-        raise BundleError(f"an engine of {size_px[0]}x{size_px[1]}", remedy="width and height: multiples of 4, from 32")
+    check_engine_size(size_px)
     return {
         "onnx_sha256": bundle.manifest.files[bundle.manifest.precisions[precision]],
         "size_px": list(size_px),
         "backend": backend.name,
-        "target": backend.target(),
+        "target": backend.target(precision),
         "device": device.name,
         "sm": device.sm,
         "precision": precision,

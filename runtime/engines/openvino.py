@@ -16,19 +16,28 @@ from edgefusion.core.geometry import Size
 from runtime.engines.base import Compiled, Tensor
 
 CPUINFO = Path("/proc/cpuinfo")
+AMX = "amx_bf16"
 
 
 class OpenVinoBackend:
-    """Compiles with latency hints. fp32 computes in f32; fp16 in bf16 where the processor has it, else in f32."""
+    """Compiles with latency hints. fp32 computes in f32; fp16 in bf16 on AMX tiles, else in f32.
+
+    Without the tiles bf16 is no faster than f32 on layers this small, only coarser (docs/results.md).
+    """
 
     name = "openvino"
 
     def __init__(self) -> None:
         self._core = ov.Core()
 
-    def target(self) -> dict[str, Any]:
-        """OpenVINO's version, the processor and what it can compute in."""
-        return {"version": ov.get_version(), "processor": processor(), "capabilities": sorted(self._capabilities)}
+    def target(self, precision: Precision) -> dict[str, Any]:
+        """OpenVINO's version, the processor, what it can compute in and what it is asked to."""
+        return {
+            "version": ov.get_version(),
+            "processor": processor(),
+            "capabilities": sorted(self._capabilities),
+            "hints": {name: str(hint) for name, hint in self._hints(precision).items()},
+        }
 
     @functools.cached_property
     def _capabilities(self) -> list[str]:
@@ -47,24 +56,25 @@ class OpenVinoBackend:
         except RuntimeError as error:
             raise BundleError(f"OpenVINO cannot compile the model ({_first_line(error)})") from error
         compute = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-        return Compiled(compiled.export_model().getvalue(), {"float": "f32", "bfloat16": "bf16"}.get(compute, compute))
+        return Compiled(compiled.export_model().getvalue(), compute)
 
     def _hints(self, precision: Precision) -> dict[str, Any]:
-        narrow = precision != "fp32" and "BF16" in self._capabilities
+        narrow = precision != "fp32" and "BF16" in self._capabilities and AMX in processor_flags()
         return {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": ov.Type.bf16 if narrow else ov.Type.f32,
         }
 
-    def load(self, blob: bytes, size_px: Size) -> OpenVinoEngine:
+    def load(self, blob: bytes, size_px: Size, precision: Precision) -> OpenVinoEngine:
         """See ``Backend.load``.
 
         Raises:
             RunError: OpenVINO does not take the bytes.
         """
         try:
-            return OpenVinoEngine(self._core.import_model(blob, "CPU"), size_px)
+            # The hints are not in the bytes: without them an f32 engine computes in whatever the processor prefers.
+            return OpenVinoEngine(self._core.import_model(blob, "CPU", self._hints(precision)), size_px)
         except RuntimeError as error:
             raise RunError(
                 f"OpenVINO cannot load the engine ({_first_line(error)})", remedy="edgefusion build --force"
@@ -90,12 +100,21 @@ class OpenVinoEngine:
 
 def processor() -> str:
     """Model name of the processor."""
+    return _cpuinfo("model name") or platform.machine()
+
+
+def processor_flags() -> frozenset[str]:
+    """What the processor can do, in Linux's words: ``avx2``, ``amx_bf16``, ``asimd`` ..."""
+    return frozenset((_cpuinfo("flags") or _cpuinfo("Features")).split())
+
+
+def _cpuinfo(key: str) -> str:
+    """The first core's line of that name, or nothing."""
     try:
         lines = CPUINFO.read_text().splitlines()
     except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), "")
 
 
 def _with_float_io(model: ov.Model) -> ov.Model:

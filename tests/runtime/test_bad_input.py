@@ -88,7 +88,7 @@ CASES = {
     "unknown device": (lambda p: ["run", "--device", "orin-9"], 2, "unknown device 'orin-9'; one of: auto"),
     "other device": (lambda p: ["build", "--device", "orin"], 3, "this is not one; run it on the Jetson"),
     "bad size": (lambda p: ["build", "--size", "big"], 2, "give width and height, such as 640x480"),
-    "odd size": (lambda p: ["build", "--size", "641x480"], 4, "multiples of 4"),
+    "odd size": (lambda p: ["build", "--size", "641x480"], 2, "multiples of 4"),
     "output folder missing": (lambda p: ["run", "--output", p / "x" / "fused.mp4"], 3, "x: no such folder"),
     "output of unknown kind": (lambda p: ["run", "--output", p / "fused.gif"], 2, "cannot write .gif"),
     "output in a file": (read_only, 3, "locked"),

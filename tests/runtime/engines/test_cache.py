@@ -10,7 +10,7 @@ import pytest
 
 from edgefusion.core.bundle import Bundle, load_bundle
 from edgefusion.core.devices import Device, find_device
-from edgefusion.core.errors import BundleError, MachineError
+from edgefusion.core.errors import MachineError, UsageError
 from runtime.engines.cache import BuiltEngine, build
 
 SIZE = (64, 48)
@@ -103,23 +103,26 @@ def test_two_builds_at_once_compile_once(cache: Path) -> None:
     assert outcomes == [False, True]
 
 
-def test_a_loaded_engine_computes_what_the_model_says(cache: Path, bundle: Bundle, cpu: Device) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_loaded_engine_computes_what_the_model_says(cache: Path, bundle: Bundle, cpu: Device, precision: str) -> None:
     onnx = pytest.importorskip("onnx", reason="onnx, the reference, comes with [test]")
-    engine = built(bundle, cpu).load()
+    found = built(bundle, cpu, precision=precision)
+    engine = found.load()
     engine.x[:] = np.random.default_rng(0).random(engine.x.shape, np.float32)
     engine.execute()
-    model = onnx.load(bundle.model("fp32"))
+    model = onnx.load(bundle.model("fp32"))  # fp16 is that, rounded
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = SIZE[1] // 4
     model.graph.input[0].type.tensor_type.shape.dim[3].dim_value = SIZE[0] // 4
     del model.graph.value_info[:]
     from onnx.reference import ReferenceEvaluator
 
     (expected,) = ReferenceEvaluator(model).run(None, {"x": engine.x[None]})
-    np.testing.assert_allclose(engine.y, expected[0], atol=1e-4)
+    tolerance = {("fp32", "f32"): 1e-4, ("fp16", "f32"): 5e-3, ("fp16", "bf16"): 0.1}
+    np.testing.assert_allclose(engine.y, expected[0], atol=tolerance[precision, found.compute])
 
 
 def test_a_size_that_is_no_multiple_of_four_is_refused(cache: Path, bundle: Bundle, cpu: Device) -> None:
-    with pytest.raises(BundleError, match="multiples of 4"):
+    with pytest.raises(UsageError, match="multiples of 4"):
         built(bundle, cpu, size_px=(63, 48))
 
 
