@@ -169,6 +169,16 @@ def test_another_detector_looks_again_and_other_names_do_not(edgefusion: Call, d
     assert run(edgefusion, *words(folder, "--classes", "People,Lamp"))["computed"] == 4 * 3
 
 
+def test_a_detector_that_finds_nothing_scores_zero(edgefusion: Call, drive: Path, tmp_path: Path) -> None:
+    command = words(drive, "--classes", "People,Lamp", "--detector", bright_model(tmp_path / "blind.onnx", gain=0))
+    for computed in (4 * 3, 0):
+        found = run(edgefusion, *command)
+        assert found["computed"] == computed
+        entry = found["detection"]["entries"]["thermal"]
+        assert entry["overall"]["figures"]["AP50"] == {"mean": 0, "low": 0, "high": 0}
+        assert entry["against_visible"]["AP50"] == {"mean": 0, "low": 0, "high": 0}
+
+
 @pytest.mark.parametrize(
     "place", ["labels/classes.txt", "classes.txt", "data.yaml", "listed data.yaml", "COCO", "json"]
 )
