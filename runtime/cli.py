@@ -98,6 +98,10 @@ def build(bundle_path: Path | None, device_name: str, as_json: bool, **options: 
     "--degrade", multiple=True, metavar="KIND[=STEPS]",
     help="Make a picture worse first: night, fog, blur, noise (visible) or stripes (thermal), such as fog=0:0.8:0.2.",
 )  # fmt: skip
+@click.option("--detector", type=_PATH, help="ONNX detector of RGB images, tried on every entry's images.")
+@click.option("--labels", type=_PATH, help="True boxes: COCO json or folder of YOLO files; labels/ by visible/.")
+@click.option("--classes", metavar="A,B,...", help="Names of YOLO's class numbers; those in classes.txt by default.")
+@click.option("--detector-classes", metavar="A,B,...", help="The detector's, where its file does not say.")
 @click.option("--intersect", is_flag=True, help="Leave out pairs that lack a picture or differ in size.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; as many as processors by default.")
 @click.option("--seed", default=0, show_default=True, help="Of intervals and sweeps.")

@@ -48,6 +48,7 @@ FIGURES = (
 at 101 recalls, averaged; recall counts every detection up to 100 per class and image, whatever its score.
 """
 
+RECALLS = np.linspace(0.0, 1.0, 101)
 MOST_DETECTIONS = 100
 IMAGES_AT_ONCE = 256
 
@@ -188,15 +189,15 @@ class _Matches(NamedTuple):
 
     Attributes:
         image: [D], where each detection is, surest first.
-        hits: [T,D], whether it matches a true box at each of the T overlaps, of boxes of all sizes.
-        misses: [T,D], whether it matches nothing; one in a crowd is neither.
+        hit_at: for each of the T overlaps the places in ``image`` of those that match a true box, of any size.
+        counted: overlap -> [D], whether it is right or wrong, where some are neither, being in a crowd.
         found: [4,T,images], true boxes matched, by size.
         truths: [4,images], true boxes, by size.
     """
 
     image: npt.NDArray[np.intp]
-    hits: npt.NDArray[np.bool_]
-    misses: npt.NDArray[np.bool_]
+    hit_at: list[npt.NDArray[np.intp]]
+    counted: dict[int, npt.NDArray[np.bool_]]
     found: npt.NDArray[np.int64]
     truths: npt.NDArray[np.int64]
 
@@ -229,11 +230,11 @@ def _match(detections: Sequence[Detections], truths: Sequence[Truth], names: tup
 
 
 class _Evaluated(NamedTuple):
-    """One class in one image."""
+    """One class in one image: [D] scores, [T,D] whether each is right, and whether it is right or wrong."""
 
     scores: npt.NDArray[np.float64]
     hits: npt.NDArray[np.bool_]
-    misses: npt.NDArray[np.bool_]
+    counted: npt.NDArray[np.bool_]
     found: npt.NDArray[np.int64]
     truths: npt.NDArray[np.int64]
 
@@ -280,20 +281,21 @@ def _summary(by_size: list[dict[str, Any] | None]) -> _Evaluated:
         return _Evaluated(np.zeros(0), none, none, counts, counts[:, 0])
     results = [result for result in by_size if result]
     matched = [(result["dtMatches"] > 0) & ~result["dtIgnore"] for result in results]
-    misses = (results[0]["dtMatches"] == 0) & ~results[0]["dtIgnore"]
+    counted = ~results[0]["dtIgnore"]
     truths = np.array([np.count_nonzero(result["gtIgnore"] == 0) for result in results], np.int64)
     found = np.array([each.sum(axis=1) for each in matched], np.int64)
-    return _Evaluated(np.array(results[0]["dtScores"], np.float64), matched[0], misses, found, truths)
+    return _Evaluated(np.array(results[0]["dtScores"], np.float64), matched[0], counted, found, truths)
 
 
 def _joined(images: list[_Evaluated]) -> _Matches:
     scores = np.concatenate([each.scores for each in images])
     order = np.argsort(-scores, kind="mergesort")  # as COCO: of equal scores, the first image's first
     image = np.repeat(np.arange(len(images)), [len(each.scores) for each in images])
-    hits = np.concatenate([each.hits for each in images], axis=1)
-    misses = np.concatenate([each.misses for each in images], axis=1)
+    hits = np.concatenate([each.hits for each in images], axis=1)[:, order]
+    counted = np.concatenate([each.counted for each in images], axis=1)[:, order]
     found, truths = np.stack([each.found for each in images], -1), np.stack([each.truths for each in images], -1)
-    return _Matches(image[order], hits[:, order], misses[:, order], found, truths)
+    some_ignored = {at: row for at, row in enumerate(counted) if not row.all()}
+    return _Matches(image[order], [np.flatnonzero(row) for row in hits], some_ignored, found, truths)
 
 
 def _weights(images: int, draws: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
@@ -312,19 +314,21 @@ def _figures(matches: list[_Matches], weights: npt.NDArray[np.int64]) -> Samples
 def _precisions(matches: _Matches, weights: npt.NDArray[np.int64]) -> tuple[float, float]:
     """AP50 and AP50:95, an image counting as often as its weight says, as if it were there so often.
 
-    Copies of an image stand together in the order of scores, and only the last of a run of hits, or the first of a run
-    of misses, decides the precision at a recall: nothing is lost by adding whole runs.
+    Copies of an image stand together in the order of scores, and only the last of a run of hits decides the precision
+    at a recall: nothing is lost by adding whole runs. Misses only lower what comes after: it suffices to look at hits.
     """
     truths = int(matches.truths[0] @ weights)
     if not truths:
         return np.nan, np.nan
     times = weights[matches.image]
-    hits, misses = np.cumsum(matches.hits * times, axis=1), np.cumsum(matches.misses * times, axis=1)
-    precision = hits / np.maximum(hits + misses, 1)
-    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    best = np.pad(best, ((0, 0), (0, 1)))  # recalls never reached have a precision of 0
-    at = np.linspace(0.0, 1.0, 101)
-    means = [row[np.searchsorted(recall, at)].mean() for row, recall in zip(best, hits / truths, strict=True)]
+    judged = np.cumsum(times)
+    means = []
+    for at, hits in enumerate(matches.hit_at):
+        counted = judged if at not in matches.counted else np.cumsum(times * matches.counted[at])
+        found = np.cumsum(times[hits])
+        best = np.maximum.accumulate((found / np.maximum(counted[hits], 1))[::-1])[::-1]
+        best = np.append(best, 0.0)  # recalls never reached have a precision of 0
+        means.append(best[np.searchsorted(found / truths, RECALLS)].mean())
     return float(means[0]), float(np.mean(means))
 
 

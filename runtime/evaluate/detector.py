@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import glob
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ import openvino as ov
 
 from edgefusion.core.errors import InputError, UsageError
 from edgefusion.metrics.detection import MOST_DETECTIONS, Detections, Truth
+from edgefusion.recordings.images import first_names
 from runtime.capture.simulated import Box
 from runtime.evaluate.layouts import LAYOUTS, Bytes, Floats, Size
 
@@ -59,7 +64,8 @@ def match_classes(detector: Sequence[str], labels: Sequence[str]) -> dict[str, s
             matched[name] = label
     if not matched:
         raise UsageError(
-            f"the detector knows none of the classes {', '.join(labels)}", remedy="say which of its classes they are"
+            f"the detector knows none of the classes {', '.join(labels)}",
+            remedy=f"name them as it does: {first_names(detector)}",
         )
     return matched
 
@@ -84,8 +90,10 @@ class Detector:
         least_score: detections below are left out. Low for AP, which weighs precision against recall itself; to act
             on detections, take those of ``scores`` above a threshold of your own.
         size_px: (width, height) for models that take any size.
+        threads: as many as OpenVINO likes by default.
 
     Attributes:
+        path: the ONNX file.
         layout: which of ``LAYOUTS`` it has.
         classes: its class names.
         size_px: (width, height) of its input.
@@ -104,7 +112,9 @@ class Detector:
         rename: Mapping[str, str] | None = None,
         least_score: float = 0.01,
         size_px: Size = DEFAULT_SIZE_PX,
+        threads: int | None = None,
     ) -> None:
+        self.path = path
         model = _read(path, size_px)
         height, width = model.input().shape[2:]
         self.size_px: Size = (width, height)
@@ -114,7 +124,8 @@ class Detector:
         self._names = list(dict.fromkeys(name for name in renamed if name is not None))
         self._kinds = np.array([-1 if name is None else self._names.index(name) for name in renamed], np.intp)
         self._least_score = least_score
-        hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": ov.Type.f32}
+        hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": ov.Type.f32}
+        hints |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
         self._request = ov.Core().compile_model(model, "CPU", hints).create_infer_request()
 
     def __call__(self, rgb: Bytes) -> Detections:
@@ -147,6 +158,34 @@ class Detector:
         boxes, surest, kinds = boxes[keep], surest[keep], kinds[keep]
         chosen = _suppressed(boxes, surest, kinds, overlap)
         return Detections(boxes[chosen], [self._names[kind] for kind in kinds[chosen]], surest[chosen])
+
+
+@dataclass(frozen=True)
+class DetectorFile:
+    """A detector that travels to other processes, and is opened there.
+
+    Attributes:
+        path: the ONNX file.
+        classes: the detector's class names.
+        identity: changes with whatever could change what it finds.
+    """
+
+    path: Path
+    classes: tuple[str, ...]
+    identity: str
+
+    @classmethod
+    def of(cls, detector: Detector) -> DetectorFile:
+        """That of a detector; weights beside the file, such as ``m.onnx.data``, count too."""
+        found = hashlib.sha256(json.dumps([detector.size_px, detector.classes]).encode())
+        for path in sorted(detector.path.parent.glob(glob.escape(detector.path.name) + "*")):
+            if path.is_file():
+                found.update(path.read_bytes())
+        return cls(detector.path, detector.classes, found.hexdigest())
+
+    def open(self, *, threads: int | None = None) -> Detector:
+        """Make ready in this process."""
+        return Detector(self.path, classes=self.classes, threads=threads)
 
 
 def _read(path: Path, size_px: Size) -> ov.Model:
@@ -200,7 +239,9 @@ def _class_names(model: ov.Model, count: int, given: Sequence[str] | None, path:
         names = COCO_CLASSES
     if names is None or len(names) != count:
         have = "no class names" if names is None else f"{len(names)} class names"
-        raise InputError(f"{have} for the {count} classes of its output", where=path, remedy="give their names")
+        raise InputError(
+            f"{have} for the {count} classes of its output", where=path, remedy="give them: --detector-classes A,B,C"
+        )
     return names
 
 

@@ -11,19 +11,23 @@ from pathlib import Path
 
 from edgefusion.core.bundle import Precision
 from edgefusion.core.devices import find_device
-from edgefusion.core.errors import MachineError
+from edgefusion.core.errors import MachineError, UsageError
+from edgefusion.core.optional import require
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.metrics.fusion import LOWER_IS_BETTER, METRICS, known_metrics
 from edgefusion.recordings.images import ImagePair
+from runtime.evaluate import detection as judging
 from runtime.evaluate import summary
 from runtime.evaluate.baselines import BASELINES
+from runtime.evaluate.detector import Detector, DetectorFile
 from runtime.evaluate.entries import Baseline, Entry, check_names, find_fused, open_students
-from runtime.evaluate.measure import Plan, measure, progress
+from runtime.evaluate.measure import Measured, Plan, measure, progress
 from runtime.evaluate.pairs import Subject, complete_pairs, examine, find_pairs, judged
-from runtime.evaluate.result import SCHEMA, Evaluation
+from runtime.evaluate.result import SCHEMA, Detection, Evaluation, Interval
 from runtime.evaluate.statistics import RESAMPLES
 from runtime.evaluate.sweep import Condition, parse_degrade, parse_misalign
 from runtime.evaluate.text import write_csv
+from runtime.evaluate.truths import Truths, find_truths
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,10 @@ class EvaluateSettings:
     metrics: str | None = None
     misalign: str | None = None
     degrade: tuple[str, ...] = ()
+    detector: Path | None = None
+    labels: Path | None = None
+    classes: str | None = None
+    detector_classes: str | None = None
     intersect: bool = False
     workers: int | None = None
     seed: int = 0
@@ -58,14 +66,24 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         raise MachineError("no such folder", where=settings.csv.parent, remedy="make it first")
     metrics = _chosen(settings.metrics)
     sweeps = {**(parse_misalign(settings.misalign) if settings.misalign else {}), **parse_degrade(settings.degrade)}
+    detector = _detector(settings)
     pairs = find_pairs(settings.pairs, settings.split, intersect=settings.intersect)
     entries, agc, pairs = _entries(settings, pairs)
-    subjects, left_out = _subjects(settings, pairs, entries, metrics)
+    alone = _alone(entries, agc) if detector else []
+    check_names([*entries, *alone])
+    subjects, left_out = _subjects(settings, pairs, [*entries, *alone], metrics)
+    truths = _truths(settings, subjects, detector) if detector else Truths({}, "")
     steps = [summary.condition_of(kind, strength) for kind, strengths in sweeps.items() for strength in strengths]
     conditions = tuple(dict.fromkeys([Condition(), *steps]))
-    plan = Plan(tuple(entries), conditions, metrics, agc, settings.seed)
+    plan = Plan(
+        tuple(entries), conditions, metrics, agc, settings.seed,
+        detector=DetectorFile.of(detector) if detector else None,
+        detector_only=tuple(alone),
+        labelled=frozenset(truths.boxes),
+    )  # fmt: skip
     with progress("judging", len(subjects), hidden=settings.quiet) as advance:
         measured = measure(plan, subjects, workers=settings.workers, advance=advance)
+    detection, ap50 = _judged(settings, plan, measured, truths, detector) if detector else (None, {})
     named = zip(subjects, measured.luma.tolist(), strict=True)
     scenes = [summary.scene_of(subject.pair.name, luma) for subject, luma in named]
     if settings.csv:
@@ -83,8 +101,9 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         computed=measured.computed,
         edgefusion=version("edgefusion"),
         entries=summary.entry_results(plan, measured, scenes),
-        curves=summary.curves(plan, measured, sweeps),
+        curves=summary.curves(plan, measured, sweeps, ap50),
         per_pair=summary.pair_results(plan, measured, subjects, scenes),
+        detection=detection,
         seconds=round(time.monotonic() - start, 3),
     )
 
@@ -105,8 +124,48 @@ def _entries(settings: EvaluateSettings, pairs: Sequence[ImagePair]) -> tuple[li
     students, agc = open_students(bundles or (None,), settings.precisions, device)
     entries: list[Entry] = [*(students if bundles or not folders else ()), *folders]
     entries += [Baseline(name, agc) for name in BASELINES] if settings.baselines else []
-    check_names(entries)
     return entries, agc, complete
+
+
+def _detector(settings: EvaluateSettings) -> Detector | None:
+    """The detector, if there is one, once all that judging it needs is known to be there."""
+    if settings.detector is None:
+        given = {"--labels": settings.labels, "--classes": settings.classes}
+        given["--detector-classes"] = settings.detector_classes
+        for option, value in given.items():
+            if value is not None:
+                raise UsageError(f"{option} without a detector", remedy="add --detector model.onnx")
+        return None
+    require("pycocotools.cocoeval", "detect")
+    return Detector(settings.detector, classes=_listed("--detector-classes", settings.detector_classes))
+
+
+def _listed(option: str, text: str | None) -> list[str] | None:
+    names = None if text is None else [name.strip() for name in text.split(",")]
+    if names is not None and not all(names):
+        raise UsageError(f"{option} {text!r} names nothing between two commas", remedy=f"give {option} A,B,C")
+    return names
+
+
+def _alone(entries: Sequence[Entry], agc: AgcSpec) -> list[Entry]:
+    """Visible and thermal, where they are not compared: a detector's figures say little without them."""
+    compared = [entry.name for entry in entries if isinstance(entry, Baseline)]
+    return [Baseline(name, agc) for name in ("visible", "thermal") if name not in compared]
+
+
+def _truths(settings: EvaluateSettings, subjects: Sequence[Subject], detector: Detector) -> Truths:
+    """The true boxes, some of which the detector can know."""
+    pairs = [(subject.pair, subject.size_px) for subject in subjects]
+    truths = find_truths(pairs, labels=settings.labels, classes=_listed("--classes", settings.classes))
+    judging.judged_classes(detector.classes, [*truths.boxes.values()])
+    return truths
+
+
+def _judged(
+    settings: EvaluateSettings, plan: Plan, measured: Measured, truths: Truths, detector: Detector
+) -> tuple[Detection, dict[tuple[int, int], Interval]]:
+    with progress("matching boxes", judging.steps(plan), hidden=settings.quiet) as advance:
+        return judging.judge(plan, measured, truths, detector, advance)
 
 
 def _subjects(

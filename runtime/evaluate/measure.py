@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +22,20 @@ from edgefusion.core.errors import RunError
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.metrics.fusion import fusion_metrics
 from edgefusion.recordings.images import ImagePair
+from runtime.evaluate.detector import Detector, DetectorFile
 from runtime.evaluate.entries import Entry, Fuse
 from runtime.evaluate.pairs import Subject
 from runtime.evaluate.store import Line, Store
 from runtime.evaluate.sweep import Condition
-from runtime.evaluate.views import luma, thermal_levels, whole
+from runtime.evaluate.views import Bytes, luma, thermal_levels, whole
 
 TASKS_PER_WORKER = 8
 """Fewer are not worth the second it takes to start a process."""
 
 Advance = Callable[[int], None]
+
+Rows = npt.NDArray[np.float64]
+"""[N, 6]: x0, y0, x1, y1, number of the class, score."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,9 @@ class Plan:
         metrics: names of the figures.
         agc: makes 16-bit thermal a source of 8 bits.
         seed: of what is random in a condition.
+        detector: looks at every entry's images, if there is one.
+        detector_only: entries that only the detector looks at, and only at pairs as they are.
+        labelled: names of the pairs that it looks at.
     """
 
     entries: tuple[Entry, ...]
@@ -49,68 +58,111 @@ class Plan:
     metrics: tuple[str, ...]
     agc: AgcSpec
     seed: int
+    detector: DetectorFile | None = None
+    detector_only: tuple[Entry, ...] = ()
+    labelled: frozenset[str] = frozenset()
+
+    @property
+    def shown(self) -> tuple[Entry, ...]:
+        """Whatever is fused: ``entries``, then those for the detector only. Numbers of entries count these."""
+        return (*self.entries, *self.detector_only)
 
     def applies(self, entry: int, condition: int) -> bool:
         """Whether an entry has images under a condition: stored ones are of the pairs as they are."""
-        return condition == 0 or self.entries[entry].fuses
+        return condition == 0 or (entry < len(self.entries) and self.entries[entry].fuses)
+
+
+class Need(NamedTuple):
+    """What one fused image is made for: which figures, and whether the detector looks at it."""
+
+    condition: int
+    entry: int
+    metrics: tuple[str, ...]
+    detect: bool
 
 
 @dataclass(frozen=True)
 class Task:
-    """A pair, and for which (condition, entry) which figures of it are missing."""
+    """A pair, and what of it is missing."""
 
     index: int
     pair: ImagePair
     digest: str
-    missing: tuple[tuple[int, int, tuple[str, ...]], ...]
+    missing: tuple[Need, ...]
+
+
+class Made(NamedTuple):
+    """The figures and boxes that a need asked for."""
+
+    values: dict[str, float]
+    boxes: Rows | None
 
 
 @dataclass(frozen=True)
 class Done:
-    """The figures of a task, in the order of its ``missing``; mean luma of the visible picture."""
+    """What a task missed, in the order of its ``missing``; mean luma of the visible picture."""
 
     task: Task
     luma: float
-    values: list[dict[str, float]]
+    made: list[Made]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Measured:
-    """Figures [condition, entry, pair, metric], NaN where an entry has no image; mean visible luma [pair].
+    """Everything, from the cache or computed now.
 
-    ``computed`` is how many images were judged now rather than taken from the cache.
+    Attributes:
+        figures: [condition, entry, pair, metric], NaN where an entry has no image.
+        luma: mean of the visible picture, [pair].
+        boxes: (condition, entry, pair) -> what the detector found.
+        computed: how many images were made now.
     """
 
     figures: npt.NDArray[np.float64]
     luma: npt.NDArray[np.float64]
-    computed: int
+    boxes: dict[tuple[int, int, int], Rows] = field(default_factory=dict)
+    computed: int = 0
 
 
 class Bench:
-    """Computes tasks in this process; entries are opened when first needed."""
+    """Computes tasks in this process; entries and the detector are opened when first needed."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, threads: int | None = None) -> None:
         self._plan = plan
+        self._threads = threads
         self._opened: dict[int, Fuse] = {}
+        self._detector: Detector | None = None
 
     def __call__(self, task: Task) -> Done:
-        """Fuse and judge whatever the task misses; sources are those of the pair as it is."""
+        """Fuse whatever the task misses, judge it and look at it; sources are those of the pair as it is."""
         plan, pair = self._plan, task.pair.load()
         seen = luma(pair.visible.pixels.astype(np.uint8, copy=False))
         visible, thermal = whole(seen), thermal_levels(pair.thermal, plan.agc)
-        values, applied, worse = [], 0, pair
-        for condition, entry, names in task.missing:
-            if condition != applied:
-                worse = plan.conditions[condition].apply(pair, plan.agc, seed=plan.seed, digest=task.digest)
-                applied = condition
-            fused = whole(self._open(entry)(worse).levels)
-            values.append(fusion_metrics(fused, visible=visible, thermal=thermal, names=names))
-        return Done(task, float(seen.mean()), values)
+        made, applied, worse = [], 0, pair
+        for need in task.missing:
+            if need.condition != applied:
+                worse = plan.conditions[need.condition].apply(pair, plan.agc, seed=plan.seed, digest=task.digest)
+                applied = need.condition
+            fused = self._open(need.entry)(worse)
+            boxes = self._detect(fused.rgb()) if need.detect else None
+            names = need.metrics
+            levels = whole(fused.levels)
+            values = fusion_metrics(levels, visible=visible, thermal=thermal, names=names) if names else {}
+            made.append(Made(values, boxes))
+        return Done(task, float(seen.mean()), made)
 
     def _open(self, entry: int) -> Fuse:
         if entry not in self._opened:
-            self._opened[entry] = self._plan.entries[entry].open()
+            self._opened[entry] = self._plan.shown[entry].open()
         return self._opened[entry]
+
+    def _detect(self, rgb: Bytes) -> Rows | None:
+        if self._plan.detector is None:
+            return None
+        self._detector = self._detector or self._plan.detector.open(threads=self._threads)
+        found = self._detector(rgb)
+        numbers = [self._detector.classes.index(str(name)) for name in found.classes]
+        return np.column_stack([found.boxes_px, np.array(numbers, np.float64), found.scores])
 
 
 def measure(
@@ -128,11 +180,12 @@ def measure(
         EdgeFusionError: a picture that cannot be read, a model that fails.
         RunError: interrupted; what was computed is kept.
     """
-    stores = [Store(entry.identity) for entry in plan.entries]
+    stores = _Stores(plan)
     shape = (len(plan.conditions), len(plan.entries), len(subjects), len(plan.metrics))
-    measured = Measured(np.full(shape, np.nan), np.full(len(subjects), np.nan), 0)
-    for index, store in enumerate(stores):
-        _recall(plan, subjects, index, store, measured)
+    measured = Measured(np.full(shape, np.nan), np.full(len(subjects), np.nan))
+    for index in range(len(plan.shown)):
+        for store in (stores.figures[index], *stores.boxes[index : index + 1]):
+            _recall(plan, subjects, index, store, measured)
     tasks = [task for task in (_task(plan, subjects, measured, index) for index in range(len(subjects))) if task]
     advance(len(subjects) - len(tasks))
     workers = workers or min(os.cpu_count() or 1, max(len(tasks) // TASKS_PER_WORKER, 1))
@@ -149,7 +202,17 @@ def measure(
         ) from None
     except BrokenProcessPool as error:
         raise RunError("a process was ended from outside", remedy="try fewer --workers: memory may be short") from error
-    return Measured(measured.figures, measured.luma, sum(len(task.missing) for task in tasks))
+    measured.computed = sum(len(task.missing) for task in tasks)
+    return measured
+
+
+class _Stores:
+    """What is kept of each entry: its figures, and what the detector found in its images, if there is one."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.figures = [Store(entry.identity) for entry in plan.shown]
+        self.boxes = [Store(f"{entry.identity} detector {plan.detector.identity}") for entry in plan.shown
+                      if plan.detector]  # fmt: skip
 
 
 def _recall(plan: Plan, subjects: Sequence[Subject], entry: int, store: Store, measured: Measured) -> None:
@@ -160,34 +223,42 @@ def _recall(plan: Plan, subjects: Sequence[Subject], entry: int, store: Store, m
     for index, subject in enumerate(subjects):
         places.setdefault(subject.digests[entry], []).append(index)
     for line in store.read():
-        condition = conditions.get(line.condition)
-        for index in places.get(line.digest, ()) if condition is not None else ():
+        if line.condition not in conditions:
+            continue
+        condition = conditions[line.condition]
+        for index in places.get(line.digest, ()):
             measured.luma[index] = line.luma
-            for name in line.values.keys() & columns.keys():
+            for name in line.values.keys() & columns.keys() if entry < len(plan.entries) else ():
                 measured.figures[condition, entry, index, columns[name]] = line.values[name]
+            if line.boxes is not None and subjects[index].pair.name in plan.labelled:
+                measured.boxes[condition, entry, index] = np.array(line.boxes, np.float64).reshape(-1, 6)
 
 
 def _task(plan: Plan, subjects: Sequence[Subject], measured: Measured, index: int) -> Task | None:
-    lacks = np.isnan(measured.figures[:, :, index])
-    missing = tuple(
-        (
-            condition,
-            entry,
-            tuple(name for name, lack in zip(plan.metrics, lacks[condition, entry], strict=True) if lack),
-        )
-        for condition, entry in np.argwhere(lacks.any(axis=2)).tolist()
-        if plan.applies(entry, condition)
-    )
-    return Task(index, subjects[index].pair, subjects[index].digest, missing) if missing else None
+    subject, lacks = subjects[index], np.isnan(measured.figures[:, :, index])
+    looked_at = plan.detector is not None and subject.pair.name in plan.labelled
+    missing = []
+    for condition, entry in product(range(len(plan.conditions)), range(len(plan.shown))):
+        if plan.applies(entry, condition):
+            lack = lacks[condition, entry] if entry < len(plan.entries) else ()
+            names = tuple(plan.metrics[column] for column in np.flatnonzero(lack))
+            detect = looked_at and (condition, entry, index) not in measured.boxes
+            if names or detect:
+                missing.append(Need(condition, entry, names, detect))
+    return Task(index, subject.pair, subject.digest, tuple(missing)) if missing else None
 
 
-def _keep(plan: Plan, subject: Subject, stores: Sequence[Store], measured: Measured, done: Done) -> None:
+def _keep(plan: Plan, subject: Subject, stores: _Stores, measured: Measured, done: Done) -> None:
     measured.luma[done.task.index] = done.luma
-    for (condition, entry, _), values in zip(done.task.missing, done.values, strict=True):
-        key = plan.conditions[condition].key(plan.seed)
-        stores[entry].append(Line(subject.digests[entry], key, done.luma, values))
-        for name, value in values.items():
-            measured.figures[condition, entry, done.task.index, plan.metrics.index(name)] = value
+    for need, made in zip(done.task.missing, done.made, strict=True):
+        digest, key = subject.digests[need.entry], plan.conditions[need.condition].key(plan.seed)
+        if made.values:
+            stores.figures[need.entry].append(Line(digest, key, done.luma, made.values))
+        if made.boxes is not None:
+            stores.boxes[need.entry].append(Line(digest, key, done.luma, {}, made.boxes.tolist()))
+            measured.boxes[need.condition, need.entry, done.task.index] = made.boxes
+        for name, value in made.values.items():
+            measured.figures[need.condition, need.entry, done.task.index, plan.metrics.index(name)] = value
 
 
 def _compute(plan: Plan, tasks: Sequence[Task], workers: int) -> Iterator[Done]:
@@ -228,7 +299,7 @@ def _start(plan: Plan, threads: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     numba.set_num_threads(min(threads, numba.get_num_threads()))
     cv2.setNumThreads(threads)
-    _bench = Bench(plan)
+    _bench = Bench(plan, threads=threads)
 
 
 def _end_with_parent() -> None:

@@ -76,7 +76,10 @@ class PairResult(_Part):
 
 
 class Curve(_Part):
-    """A sweep: entry -> metric -> a mean for each strength, in their order. Entries of stored images are not in it."""
+    """A sweep: entry -> metric -> a mean for each strength, in their order. Entries of stored images are not in it.
+
+    With a detector, AP50 stands beside the metrics.
+    """
 
     kind: str
     unit: str

@@ -20,19 +20,21 @@ SOURCES = ("edgefusion.metrics", "edgefusion.kernels", "runtime.evaluate")
 
 
 class Line(NamedTuple):
-    """Figures of one entry for one pair.
+    """Figures of one entry for one pair, or what a detector found in that image.
 
     Attributes:
         digest: of the pair's content, with the entry's own file.
         condition: how the pair was made worse, or empty.
         luma: mean luma of the visible picture.
         values: metric -> figure.
+        boxes: x0, y0, x1, y1, number of the class, score; in a detector's store.
     """
 
     digest: str
     condition: str
     luma: float
     values: dict[str, float]
+    boxes: list[list[float]] | None = None
 
 
 @functools.cache
@@ -47,10 +49,10 @@ def code_version() -> str:
 
 
 class Store:
-    """The figures of one entry.
+    """The figures of one entry, or what one detector found in its images.
 
     Args:
-        identity: what its images depend on, beside the pair.
+        identity: what its images depend on, beside the pair; and what the detector is.
 
     Raises:
         MachineError: the cache folder cannot be made.

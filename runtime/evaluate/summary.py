@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -95,8 +95,10 @@ def _comparisons(
     return found
 
 
-def curves(plan: Plan, measured: Measured, sweeps: dict[str, tuple[float, ...]]) -> list[Curve]:
-    """A curve for each sweep, of the entries that can be swept."""
+def curves(
+    plan: Plan, measured: Measured, sweeps: dict[str, tuple[float, ...]], ap50: Mapping[tuple[int, int], Interval]
+) -> list[Curve]:
+    """A curve for each sweep, of the entries that can be swept; AP50 by (condition, entry) if a detector looked."""
     numbers = {condition: number for number, condition in enumerate(plan.conditions)}
     swept = [index for index, entry in enumerate(plan.entries) if entry.fuses]
     found = []
@@ -104,7 +106,10 @@ def curves(plan: Plan, measured: Measured, sweeps: dict[str, tuple[float, ...]])
         at = [numbers[condition_of(kind, strength)] for strength in strengths]
         steps = [_intervals(plan, measured.figures[number][swept]) for number in at] if swept else []
         entries = {
-            plan.entries[index].name: {name: [step[place][name] for step in steps] for name in plan.metrics}
+            plan.entries[index].name: {
+                **{name: [step[place][name] for step in steps] for name in plan.metrics},
+                **({"AP50": [ap50[number, index] for number in at]} if ap50 else {}),
+            }
             for place, index in enumerate(swept)
         }
         found.append(Curve(kind=kind, unit=KINDS[kind].unit, strengths=[*strengths], entries=entries))

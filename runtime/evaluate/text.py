@@ -14,14 +14,14 @@ from rich.table import Table
 
 from edgefusion.core.files import atomic_write
 from runtime.evaluate.measure import Plan
-from runtime.evaluate.result import Curve, EntryResult, Evaluation, Interval
+from runtime.evaluate.result import Curve, Detection, EntryDetection, EntryResult, Evaluation, Interval
 
 SIGNIFICANT = 0.05
 WIDTH = 200
 
 
 def describe(result: Evaluation) -> str:
-    """Tables of means, of differences to the first entry, of scenes, and of each sweep."""
+    """Tables of means, of differences to the first entry, of scenes, of each sweep, and of what a detector found."""
     scenes = ", ".join(f"{count} {scene}" for scene, count in result.scenes.items() if count)
     parts = [
         f"{result.pairs} pairs ({scenes}) of {result.source}; {result.computed} images judged, the rest from the cache",
@@ -31,6 +31,7 @@ def describe(result: Evaluation) -> str:
     ]
     parts += [_render(_scene_table(result))] if sum(count > 0 for count in result.scenes.values()) > 1 else []
     parts += [_render(_curve_table(result, curve)) for curve in result.curves]
+    parts += _detection_parts(result.detection) if result.detection else []
     return "\n".join(parts)
 
 
@@ -65,11 +66,53 @@ def _scene_table(result: Evaluation) -> Table:
 
 
 def _curve_table(result: Evaluation, curve: Curve) -> Table:
-    table = Table("entry", curve.kind, *_heading(result), title=f"{curve.kind}: {curve.unit}")
+    more = ["AP50"] if result.detection else []
+    table = Table("entry", curve.kind, *_heading(result), *more, title=f"{curve.kind}: {curve.unit}")
     for name, metrics in curve.entries.items():
         for step, strength in enumerate(curve.strengths):
-            table.add_row(name, f"{strength:g}", *(_number(metrics[metric][step]) for metric in result.metrics))
+            numbers = (_number(metrics[metric][step]) for metric in [*result.metrics, *more])
+            table.add_row(name, f"{strength:g}", *numbers)
     return table
+
+
+def _detection_parts(detection: Detection) -> list[str]:
+    unknown = f"; not judged, as it has no such class: {', '.join(detection.unknown_classes)}"
+    return [
+        f"detector {detection.detector} ({detection.layout}), frozen, on {detection.images} images; true boxes of "
+        f"{detection.truth}{unknown if detection.unknown_classes else ''}",
+        _render(_detection_table(detection)),
+        f"mean over classes ± half the 95 % interval (bootstrap over the {detection.images} images); "
+        "recall at an overlap of 0.5, by size of box; last column: AP50 less that of visible, with its interval",
+        _render(_class_table(detection)),
+    ]
+
+
+def _detection_table(detection: Detection) -> Table:
+    names = ["AP50", "AP50:95", *(f"recall50{size}" for size in ("", " small", " medium", " large"))]
+    table = Table("entry", "boxes", *(name.replace("recall50", "recall") for name in names), "AP50 - visible")
+    for name, entry in detection.entries.items():
+        figures = entry.overall.figures
+        numbers = (_found(figures[figure]) for figure in names)
+        table.add_row(name, str(entry.overall.truths), *numbers, _difference(entry))
+    return table
+
+
+def _class_table(detection: Detection) -> Table:
+    classes = next(iter(detection.entries.values())).classes
+    table = Table("entry", *(f"{name} ({scores.truths})" for name, scores in classes.items()))
+    table.title = "AP50 by class (true boxes)"
+    for name, entry in detection.entries.items():
+        table.add_row(name, *(_found(scores.figures["AP50"]) for scores in entry.classes.values()))
+    return table
+
+
+def _found(interval: Interval | None) -> str:
+    return f"{interval.mean:.3f} ±{(interval.high - interval.low) / 2:.2g}" if interval else "-"
+
+
+def _difference(entry: EntryDetection) -> str:
+    gain = entry.against_visible.get("AP50")
+    return f"{gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})" if gain else "-"
 
 
 def _render(table: Table) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from detectors import bright_model
 from scenes import rig_toml, write_folder, write_video
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the README's commands name."""
     folder = tmp_path_factory.mktemp("newcomer")
     write_folder(folder / "drive", ["a", "b"])
+    (folder / "drive" / "labels").mkdir()
+    for name in ("a", "b"):
+        (folder / "drive" / "labels" / f"{name}.txt").write_text("0 0.5 0.5 0.4 0.4\n")
+    bright_model(folder / "detector.onnx")
     write_video(folder / "visible.mp4", 8)
     write_video(folder / "thermal.mp4", 8)
     (folder / "rig.toml").write_text(rig_toml((3, 2)))

@@ -7,50 +7,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnx
 import pytest
+from detectors import CELLS, NAMES, Floats, constant_model, echo_model
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from edgefusion.core.errors import InputError, UsageError
 from edgefusion.core.frames import PixelFormat
 from edgefusion.metrics.detection import average_precision, intersection_over_union
 from runtime.capture.simulated import Box, SimulatedRig
 from runtime.evaluate.detector import COCO_CLASSES, Detector, match_classes, rig_truth
-
-Floats = NDArray[np.float32]
-CELLS = {64: 64 + 16 + 4, 32: 16 + 4 + 1}
-"""Cells of 8, 16 and 32 pixels in a square of this side."""
-
-NAMES = ("person", "car")
-
-
-def constant_model(
-    path: Path, *outputs: Floats, size: tuple[int | str, int | str] = (64, 64), names: dict[int, str] | None = None
-) -> Path:
-    """A model that gives the same outputs for every image of (width, height)."""
-    shape: list[Any] = [1, 3, size[1], size[0]]
-    zero = numpy_helper.from_array(np.zeros((), np.float32), "zero")
-    nodes = [
-        helper.make_node("ReduceMean", ["image"], ["mean"], keepdims=0),
-        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),  # constants alone would not depend on the input
-    ]
-    tensors = [zero]
-    for number, output in enumerate(outputs):
-        tensors.append(numpy_helper.from_array(output.astype(np.float32), f"constant{number}"))
-        nodes.append(helper.make_node("Add", [f"constant{number}", "nothing"], [f"output{number}"]))
-    graph = helper.make_graph(
-        nodes,
-        "detector",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(f"output{k}", TensorProto.FLOAT, each.shape) for k, each in enumerate(outputs)],
-        tensors,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    if names is not None:
-        helper.set_model_props(model, {"names": str(names)})
-    onnx.save(model, str(path))
-    return path
 
 
 def yolov8(**cells: tuple[float, ...]) -> Floats:
@@ -229,26 +194,6 @@ def test_only_rgb_bytes_are_taken(tmp_path: Path, pixels: Any) -> None:
     detector = Detector(constant_model(tmp_path / "m.onnx", yolov8()), classes=NAMES)
     with pytest.raises(UsageError, match="an image of"):
         detector(pixels)
-
-
-def echo_model(path: Path, output: Floats, place: tuple[int, ...]) -> Path:
-    """A model that adds the mean of its input's first channel, over 1000, to one number of its output."""
-    constant_model(path, output)
-    model = onnx.load(str(path))
-    where = np.zeros_like(output)
-    where[place] = 1 / 1000
-    model.graph.initializer.append(numpy_helper.from_array(where, "where"))
-    first = [
-        helper.make_node("Split", ["image"], ["first", "second", "third"], axis=1, num_outputs=3),
-        helper.make_node("ReduceMean", ["first"], ["level"], keepdims=0),
-        helper.make_node("Mul", ["where", "level"], ["nothing"]),
-    ]
-    add = [node for node in model.graph.node if node.op_type == "Add"]
-    del model.graph.node[:]
-    model.graph.node.extend([*first, *add])
-    model.opset_import[0].version = 18
-    onnx.save(model, str(path))
-    return path
 
 
 @pytest.mark.parametrize(
