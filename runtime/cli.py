@@ -100,7 +100,7 @@ def build(bundle_path: Path | None, device_name: str, as_json: bool, **options: 
 )  # fmt: skip
 @click.option("--detector", type=_PATH, help="ONNX detector of RGB images, tried on every entry's images.")
 @click.option("--labels", type=_PATH, help="True boxes: COCO json or folder of YOLO files; labels/ by visible/.")
-@click.option("--classes", metavar="A,B,...", help="Names of YOLO's class numbers; those in classes.txt by default.")
+@click.option("--classes", metavar="A,B,...", help="Names of YOLO's class numbers; those of classes.txt by default.")
 @click.option("--detector-classes", metavar="A,B,...", help="The detector's, where its file does not say.")
 @click.option("--intersect", is_flag=True, help="Leave out pairs that lack a picture or differ in size.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; as many as processors by default.")

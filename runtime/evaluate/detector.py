@@ -47,6 +47,10 @@ SYNONYMS = {
 """What labels call a class of a COCO detector, beside its own name; small and capital letters are the same."""
 
 
+UNNAMED = "object"
+"""The one class of labels whose classes have no names: whatever is detected may be it."""
+
+
 def match_classes(detector: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
     """Label class by detector class, for those that mean the same: equal names, or ``SYNONYMS``.
 
@@ -55,6 +59,8 @@ def match_classes(detector: Sequence[str], labels: Sequence[str]) -> dict[str, s
     Raises:
         UsageError: nothing matches.
     """
+    if set(labels) == {UNNAMED}:
+        return dict.fromkeys(detector, UNNAMED)
     spelled = {label.lower(): label for label in reversed(labels)}
     matched = {}
     for name in detector:

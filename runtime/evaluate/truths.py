@@ -13,11 +13,18 @@ from edgefusion.core.optional import require
 from edgefusion.metrics.detection import Truth
 from edgefusion.recordings.images import ImagePair, first_names
 from edgefusion.recordings.labels import load_labels
+from runtime.evaluate.detector import UNNAMED
 
 FOLDER = "labels"
 GIVE_CLASSES = (
     "give them in the order of their numbers: --classes A,B,C, or a line each in classes.txt among the labels"
 )
+
+PUBLISHED = {"m3fd": ["People", "Car", "Bus", "Lamp", "Motorcycle", "Truck"]}
+"""Class names, in order, that the owners of a data set publish beside it: by the name of its folder."""
+
+MOST_CLASSES = 1000
+"""Of labels without names."""
 
 
 class Truths(NamedTuple):
@@ -39,10 +46,11 @@ def find_truths(
         pairs: each with (width, height) of its pictures.
         labels: the one place.
         classes: names of YOLO's class numbers; by default those in ``classes.txt`` among the labels, or in
-            ``classes.txt`` or ``data.yaml`` beside their folder.
+            ``classes.txt`` or ``data.yaml`` beside their folder, or those of a known data set. Without any, all boxes
+            are judged as one class, with a warning.
 
     Raises:
-        InputError: no labels for any pair, or without any box; class names not known; malformed labels.
+        InputError: no labels for any pair, or without any box; malformed labels.
         UsageError: class names for COCO labels, which state their own.
         MachineError: a ``data.yaml``, and no PyYAML.
     """
@@ -124,7 +132,14 @@ def _class_names(folder: Path) -> list[str]:
             except (OSError, ValueError) as error:
                 raise InputError(f"no class names can be read ({error})", where=path, remedy=GIVE_CLASSES) from error
             return [name for name in names if name]
-    raise InputError("the names of these labels' classes are not known", where=folder, remedy=GIVE_CLASSES)
+    if folder.parent.name.lower() in PUBLISHED:
+        return PUBLISHED[folder.parent.name.lower()]
+    warnings.warn(
+        f"{folder}: the classes of these labels have no names, so every box and every detection counts as an "
+        f"{UNNAMED}; {GIVE_CLASSES}",
+        stacklevel=4,
+    )
+    return [UNNAMED] * MOST_CLASSES
 
 
 def _yaml_names(text: str) -> list[object]:

@@ -208,6 +208,22 @@ def test_class_names_and_boxes_in_their_usual_places(
             ))  # fmt: skip
 
 
+def test_a_known_data_set_needs_no_names(edgefusion: Call, drive: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(drive, tmp_path / "M3FD")  # 0 People, 1 Car, as its owners say
+    assert {*run(edgefusion, *words(folder))["detection"]["entries"]["visible"]["classes"]} == {"People", "Car"}
+
+
+@pytest.mark.filterwarnings("default")
+def test_labels_without_names_are_of_one_class(edgefusion: Call, drive: Path) -> None:
+    done = edgefusion(*words(drive))
+    assert done.exit_code == 0, done.output
+    assert "the classes of these labels have no names" in done.stderr
+    assert "give them in the order of their numbers: --classes A,B,C" in done.stderr
+    for entry in json.loads(done.stdout)["detection"]["entries"].values():
+        assert [*entry["classes"]] == ["object"]
+        assert entry["overall"]["figures"]["AP50"]["mean"] > 0
+
+
 @pytest.mark.filterwarnings("default")
 def test_pairs_without_labels_are_named_and_not_looked_at(edgefusion: Call, tmp_path: Path) -> None:
     names = [f"n{index:02}" for index in range(13)]
@@ -288,9 +304,6 @@ def place(drive: Path, tmp_path: Path) -> Path:
 
 GIVEN = ("--classes", "People,Lamp")
 CASES: dict[str, tuple[Callable[[Path], list[object]], int, str]] = {
-    "names of classes unknown": (
-        lambda p: words(p), 4, "labels: the names of these labels' classes are not known; give them in the order",
-    ),
     "a class too many": (lambda p: words(p, "--classes", "People"), 4, "a.txt line 4: class 1 of 1"),
     "no such class in the detector": (
         lambda p: words(p, "--classes", "smoke,fire"), 2,
