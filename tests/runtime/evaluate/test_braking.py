@@ -22,6 +22,7 @@ from runtime.evaluate import approaches
 from runtime.evaluate.approaches import Drill, drive, drives
 from runtime.evaluate.baselines import BASELINES
 from runtime.evaluate.braking import RegisteredThermal, Rule, Vehicle, decide, outcome
+from runtime.evaluate.detector import Detector, DetectorFile
 from runtime.evaluate.entries import Baseline
 from runtime.evaluate.statistics import share
 
@@ -171,7 +172,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def drill_of(detector: Path) -> Drill:
     entries = tuple(Baseline(name, AgcSpec()) for name in ("visible", "thermal"))
-    return Drill(entries, detector, AgcSpec(), RULE, VEHICLE, **SIZES)
+    return Drill(entries, DetectorFile.of(Detector(detector)), AgcSpec(), RULE, VEHICLE, **SIZES)
 
 
 @pytest.mark.usefixtures("cache")
