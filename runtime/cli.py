@@ -82,7 +82,7 @@ def build(bundle_path: Path | None, device_name: str, as_json: bool, **options: 
 
 
 @click.command()
-@click.option("--pairs", required=True, type=_PATH, help="Folder with visible/ and thermal/, or with splits.json.")
+@click.option("--pairs", type=_PATH, help="Folder with visible/ and thermal/, or with splits.json.")
 @click.option("--split", default="val", show_default=True, help="Which split, where there is a splits.json.")
 @click.option("--bundle", "bundles", multiple=True, type=_PATH, help="Bundle; the shipped one if nothing is named.")
 @click.option(
@@ -106,6 +106,11 @@ def build(bundle_path: Path | None, device_name: str, as_json: bool, **options: 
 @click.option("--workers", type=click.IntRange(1), help="Processes; as many as processors by default.")
 @click.option("--seed", default=0, show_default=True, help="Of intervals and sweeps.")
 @click.option("--csv", type=_PATH, help="Write each pair's figures to this file.")
+@click.option("--brake", type=click.IntRange(1), help="Simulate so many approaches to a pedestrian (with --detector).")
+@click.option("--brake-kmh", default=30.0, show_default=True, help="Speed of those approaches.")
+@click.option(
+    "--brake-score", type=click.FloatRange(0.01, 1), default=0.5, show_default=True, help="Detections that count there."
+)
 @_json_option
 def evaluate(as_json: bool, **options: Any) -> None:
     """Judge fused images: bundles, folders and baselines side by side.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edgefusion.core.errors import UsageError
 from edgefusion.core.frames import Frame, FramePair, PixelFormat, Pixels
-from runtime.capture.night_drive import backdrop, raster, sensors, textures, world
+from runtime.capture.night_drive import backdrop, drive, raster, sensors, textures, world
 from runtime.capture.night_drive.canvas import blank
 from runtime.capture.night_drive.light import Air
 from runtime.capture.night_drive.project import Flat, View, flatten
@@ -48,6 +48,8 @@ class Box:
         x0, y0, x1, y1: its outline, in visible pixels, (0, 0) the centre of the top-left pixel, clipped to the image.
         distance_m: from the cameras, along the road.
         visibility: the share of its pixels in the image that nothing nearer hides, 0..1.
+        identity: the same for the same object in every frame of a seed, and for nothing else there; a cyclist and the
+            bicycle have one each.
     """
 
     label: str
@@ -57,6 +59,7 @@ class Box:
     y1: float
     distance_m: float
     visibility: float
+    identity: int
 
 
 @dataclass(frozen=True)
@@ -109,16 +112,23 @@ class SimulatedRig:
         Raises:
             UsageError: a negative index.
         """
-        scene = self._scene(index)
-        return FramePair(
-            self._frame(self._visible(scene, index), self.visible_format, index),
-            self._frame(self._thermal(scene, index), self.thermal_format, index),
-        )
+        return self.film(self._scene(index), index=index, time_s=index / self.fps)
 
     def boxes(self, index: int) -> list[Box]:
         """The people, bicycles and cars of frame ``index`` that can be seen at least in part, nearest first."""
-        scene = self._scene(index)
-        view = _views(self.visible_size_px, self.thermal_size_px)[0]
+        return self.truth(self._scene(index))
+
+    def film(self, scene: world.Scene, *, index: int, time_s: float) -> FramePair:
+        """Any moment of a drive as frame ``index``, which decides the noise, taken at ``time_s``."""
+        moment = round(time_s * 1e9)
+        return FramePair(
+            Frame(self._visible(scene, index), self.visible_format, moment, "monotonic", index),
+            Frame(self._thermal(scene, index), self.thermal_format, moment, "monotonic", index),
+        )
+
+    def truth(self, scene: world.Scene) -> list[Box]:
+        """What ``boxes`` is, for any moment of a drive."""
+        view = self._view
         flat = flatten(scene.shapes, view, scene.bend)
         seen, total = raster.owners(flat, scene.shapes, view=view, actors=len(scene.actors))
         shown = np.bincount(seen[seen >= 0], minlength=len(scene.actors))
@@ -126,8 +136,31 @@ class SimulatedRig:
         for number, actor in enumerate(scene.actors):
             outline = _outline(flat, scene, number, self.visible_size_px)
             if shown[number] and actor.z < FAR_M and outline[3] - outline[1] >= LEAST_PX:
-                found.append(Box(actor.label, *outline, actor.z, float(shown[number] / total[number])))
+                visibility = float(shown[number] / total[number])
+                found.append(Box(actor.label, *outline, actor.z, visibility, actor.identity))
         return sorted(found, key=lambda box: box.distance_m)
+
+    def on_road(self, points_px: npt.ArrayLike, bend: npt.ArrayLike) -> Matrix:
+        """Where visible pixels lie if they show the road, which is flat: by the camera's height, tilt and lens alone.
+
+        Args:
+            points_px: [N, 2], (0, 0) the centre of the top-left pixel.
+            bend: how far the road has moved right 0, 1, 2 ... m ahead, which a vehicle knows from its steering.
+
+        Returns:
+            [N, 2]: metres to the right of the middle of the vehicle's lane, and ahead of the cameras along the road;
+            infinite from the horizon up.
+        """
+        points = np.asarray(points_px, np.float64).reshape(-1, 2)
+        rays = np.column_stack([points, np.ones(len(points))]) @ self._view.inverse.T
+        down = np.where(rays[:, 1] > 0, rays[:, 1], np.nan)
+        across, ahead = (drive.CAMERA_HEIGHT_M * rays[:, axis] / down for axis in (0, 2))
+        right = across - np.interp(ahead, drive.BEND_STEP_M * np.arange(drive.BEND_STEPS), np.asarray(bend, np.float64))
+        return np.asarray(np.nan_to_num(np.column_stack([right, ahead]), nan=np.inf))
+
+    @property
+    def _view(self) -> View:
+        return _views(self.visible_size_px, self.thermal_size_px)[0]
 
     def _scene(self, index: int) -> world.Scene:
         if index < 0:
@@ -135,7 +168,7 @@ class SimulatedRig:
         return world.scene(self.seed, index / self.fps)
 
     def _visible(self, scene: world.Scene, index: int) -> Pixels:
-        view, air = _views(self.visible_size_px, self.thermal_size_px)[0], _airs(self.fog)[0]
+        view, air = self._view, _airs(self.fog)[0]
         image = blank("visible", self.visible_size_px, 4)
         flat = flatten(scene.shapes, view, scene.bend)
         raster.draw_visible(image, flat, scene.shapes, view=view, lamps=scene.lamps, air=air)
@@ -151,9 +184,6 @@ class SimulatedRig:
         backdrop.draw_thermal(image, scene, view=view, air=air)
         counts = sensors.thermal(image, seed=self.seed, index=index)
         return sensors.to_grey(counts) if self.thermal_format is PixelFormat.GREY else counts
-
-    def _frame(self, pixels: Pixels, pixel_format: PixelFormat, index: int) -> Frame:
-        return Frame(pixels, pixel_format, round(index * 1e9 / self.fps), "monotonic", index)
 
 
 def _check_formats(visible: PixelFormat, thermal: PixelFormat) -> None:
@@ -189,16 +219,16 @@ def _views(visible: Size, thermal: Size) -> tuple[View, View]:
     views = []
     turns = (np.eye(3), _turn(*THERMAL_TURN))
     for intrinsics, size, turn in zip(_intrinsics(visible, thermal), (visible, thermal), turns, strict=True):
-        matrix = intrinsics @ turn @ _turn(0.0, world.CAMERA_PITCH, 0.0)
+        matrix = intrinsics @ turn @ _turn(0.0, drive.CAMERA_PITCH, 0.0)
         both = matrix.astype(np.float32), np.linalg.inv(matrix).astype(np.float32)
-        views.append(View(*both, size, float(intrinsics[0, 0]), world.LANE_U, world.CAMERA_HEIGHT_M))
+        views.append(View(*both, size, float(intrinsics[0, 0]), drive.LANE_U, drive.CAMERA_HEIGHT_M))
     return views[0], views[1]
 
 
 @lru_cache(maxsize=8)
 def _airs(fog: float) -> tuple[Air, Air]:
     """What is in the air, for the visible and for the thermal camera."""
-    veil = textures.veil(fog * VISIBLE_EXTINCTION, world.CAMERA_HEIGHT_M)
+    veil = textures.veil(fog * VISIBLE_EXTINCTION, drive.CAMERA_HEIGHT_M)
     extinctions = fog * VISIBLE_EXTINCTION, fog * THERMAL_EXTINCTION
     visible, thermal = (Air(each, veil, FOG_GLOW, FOG_CELSIUS) for each in extinctions)
     return visible, thermal

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from edgefusion.core.bundle import Precision
 from edgefusion.core.devices import find_device
@@ -18,12 +19,14 @@ from edgefusion.metrics.fusion import LOWER_IS_BETTER, METRICS, known_metrics
 from edgefusion.recordings.images import ImagePair
 from runtime.evaluate import detection as judging
 from runtime.evaluate import summary
+from runtime.evaluate.approaches import Drill, drive, drives
 from runtime.evaluate.baselines import BASELINES
+from runtime.evaluate.braking import Rule, Vehicle
 from runtime.evaluate.detector import Detector, DetectorFile
 from runtime.evaluate.entries import Baseline, Entry, check_names, find_fused, open_students
 from runtime.evaluate.measure import Measured, Plan, measure, progress
 from runtime.evaluate.pairs import Subject, complete_pairs, examine, find_pairs, judged
-from runtime.evaluate.result import SCHEMA, Detection, Evaluation, Interval
+from runtime.evaluate.result import SCHEMA, Braking, Detection, Evaluation, Interval
 from runtime.evaluate.statistics import RESAMPLES
 from runtime.evaluate.sweep import Condition, parse_degrade, parse_misalign
 from runtime.evaluate.text import write_csv
@@ -34,7 +37,7 @@ from runtime.evaluate.truths import Truths, find_truths
 class EvaluateSettings:
     """What the options of ``edgefusion evaluate`` say; see its help."""
 
-    pairs: Path
+    pairs: Path | None = None
     split: str = "val"
     bundles: tuple[Path, ...] = ()
     precisions: tuple[Precision, ...] = ("fp16",)
@@ -52,6 +55,9 @@ class EvaluateSettings:
     workers: int | None = None
     seed: int = 0
     csv: Path | None = None
+    brake: int | None = None
+    brake_kmh: float = 30.0
+    brake_score: float = 0.5
     quiet: bool = False
 
 
@@ -64,6 +70,10 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     start = time.monotonic()
     if settings.csv and not settings.csv.parent.is_dir():
         raise MachineError("no such folder", where=settings.csv.parent, remedy="make it first")
+    if settings.brake and not settings.detector:
+        raise UsageError("--brake without a detector", remedy="add --detector model.onnx")
+    if settings.pairs is None:
+        return _without_pairs(settings, start)
     metrics = _chosen(settings.metrics)
     sweeps = {**(parse_misalign(settings.misalign) if settings.misalign else {}), **parse_degrade(settings.degrade)}
     detector = _detector(settings)
@@ -81,6 +91,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         detector_only=tuple(alone),
         labelled=frozenset(truths.boxes),
     )  # fmt: skip
+    braking = _braking(settings, entries, agc, detector) if settings.brake and detector else None
     with progress("judging", len(subjects), hidden=settings.quiet) as advance:
         measured = measure(plan, subjects, workers=settings.workers, advance=advance)
     detection, ap50 = _judged(settings, plan, measured, truths, detector) if detector else (None, {})
@@ -91,7 +102,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     return Evaluation(
         schema=SCHEMA,
         pairs=len(subjects),
-        source=_source(settings),
+        source=_source(settings.pairs, settings.split),
         left_out=left_out,
         scenes={scene: scenes.count(scene) for scene in summary.SCENES},
         metrics=list(metrics),
@@ -104,8 +115,47 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         curves=summary.curves(plan, measured, sweeps, ap50),
         per_pair=summary.pair_results(plan, measured, subjects, scenes),
         detection=detection,
+        braking=braking,
         seconds=round(time.monotonic() - start, 3),
     )
+
+
+def _without_pairs(settings: EvaluateSettings, start: float) -> Evaluation:
+    """What can be simulated alone."""
+    if not (settings.brake and settings.detector):
+        raise UsageError("nothing to judge", remedy="give --pairs DIR, or --brake N with --detector model.onnx")
+    of_pairs = ("fused", "metrics", "misalign", "degrade", "labels", "classes", "csv")
+    needless = ", ".join(f"--{name}" for name in of_pairs if getattr(settings, name))
+    if needless:
+        raise UsageError(f"{needless} without pairs", remedy="give --pairs DIR too, or leave it out")
+    entries, agc, _ = _entries(settings, [])
+    check_names(entries)
+    detector = Detector(settings.detector, classes=_listed("--detector-classes", settings.detector_classes))
+    braking = _braking(settings, entries, agc, detector)
+    nothing: dict[str, Any] = {"left_out": [], "scenes": {}, "metrics": [], "lower_is_better": [], "curves": []}
+    return Evaluation(
+        schema=SCHEMA,
+        pairs=0,
+        source="none",
+        seed=settings.seed,
+        resamples=RESAMPLES,
+        computed=0,
+        edgefusion=version("edgefusion"),
+        entries=summary.bare_results(entries),
+        per_pair=[],
+        braking=braking,
+        seconds=round(time.monotonic() - start, 3),
+        **nothing,
+    )
+
+
+def _braking(settings: EvaluateSettings, entries: Sequence[Entry], agc: AgcSpec, detector: Detector) -> Braking:
+    """Approaches steered by every entry that fuses."""
+    rule, vehicle = Rule(least_score=settings.brake_score), Vehicle(speed_mps=settings.brake_kmh / 3.6)
+    fusing, approaches = tuple(entry for entry in entries if entry.fuses), settings.brake or 0
+    drill = Drill(fusing, DetectorFile.of(detector), agc, rule, vehicle)
+    with progress("driving", drives(approaches), hidden=settings.quiet) as advance:
+        return drive(drill, approaches=approaches, seed=settings.seed, workers=settings.workers, advance=advance)
 
 
 def _chosen(names: str | None) -> tuple[str, ...]:
@@ -119,7 +169,7 @@ def _entries(settings: EvaluateSettings, pairs: Sequence[ImagePair]) -> tuple[li
     Bundles come first, then folders, then baselines; the shipped bundle judges where no other does.
     """
     folders = [find_fused(given, pairs) for given in settings.fused]
-    complete = complete_pairs(pairs, folders, intersect=settings.intersect)
+    complete = complete_pairs(pairs, folders, intersect=settings.intersect) if pairs else []
     device, bundles = find_device(settings.device_name), settings.bundles
     students, agc = open_students(bundles or (None,), settings.precisions, device)
     entries: list[Entry] = [*(students if bundles or not folders else ()), *folders]
@@ -176,6 +226,5 @@ def _subjects(
     return judged(subjects, unequal, entries, metrics, intersect=settings.intersect)
 
 
-def _source(settings: EvaluateSettings) -> str:
-    split = f", split {settings.split}" if (settings.pairs / "splits.json").is_file() else ""
-    return f"{os.fspath(settings.pairs)}{split}"
+def _source(pairs: Path, split: str) -> str:
+    return os.fspath(pairs) + (f", split {split}" if (pairs / "splits.json").is_file() else "")

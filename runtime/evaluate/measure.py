@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +22,7 @@ from edgefusion.recordings.images import ImagePair
 from runtime.evaluate.detector import Detector, DetectorFile
 from runtime.evaluate.entries import Entry, Fuse
 from runtime.evaluate.pairs import Subject
+from runtime.evaluate.pool import compute
 from runtime.evaluate.store import Line, Store
 from runtime.evaluate.sweep import Condition
 from runtime.evaluate.views import Bytes, luma, thermal_levels, whole
@@ -127,9 +125,8 @@ class Measured:
 class Bench:
     """Computes tasks in this process; entries and the detector are opened when first needed."""
 
-    def __init__(self, plan: Plan, *, threads: int | None = None) -> None:
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._threads = threads
         self._opened: dict[int, Fuse] = {}
         self._detector: Detector | None = None
 
@@ -159,7 +156,8 @@ class Bench:
     def _detect(self, rgb: Bytes) -> Rows | None:
         if self._plan.detector is None:
             return None
-        self._detector = self._detector or self._plan.detector.open(threads=self._threads)
+        # As many threads as this process was given when it was started.
+        self._detector = self._detector or self._plan.detector.open(threads=numba.get_num_threads())
         found = self._detector(rgb)
         numbers = [self._detector.classes.index(str(name)) for name in found.classes]
         return np.column_stack([found.boxes_px, np.array(numbers, np.float64), found.scores])
@@ -191,7 +189,7 @@ def measure(
     workers = workers or min(os.cpu_count() or 1, max(len(tasks) // TASKS_PER_WORKER, 1))
     finished = 0
     try:
-        for done in _compute(plan, tasks, workers):
+        for done in compute(partial(Bench, plan), tasks, workers=workers):
             _keep(plan, subjects[done.task.index], stores, measured, done)
             finished += 1
             advance(1)
@@ -200,8 +198,6 @@ def measure(
         raise RunError(
             f"interrupted; {kept} of {len(subjects)} pairs are done and kept", remedy="the same command goes on there"
         ) from None
-    except BrokenProcessPool as error:
-        raise RunError("a process was ended from outside", remedy="try fewer --workers: memory may be short") from error
     measured.computed = sum(len(task.missing) for task in tasks)
     return measured
 
@@ -259,59 +255,6 @@ def _keep(plan: Plan, subject: Subject, stores: _Stores, measured: Measured, don
             measured.boxes[need.condition, need.entry, done.task.index] = made.boxes
         for name, value in made.values.items():
             measured.figures[need.condition, need.entry, done.task.index, plan.metrics.index(name)] = value
-
-
-def _compute(plan: Plan, tasks: Sequence[Task], workers: int) -> Iterator[Done]:
-    """Results as they come."""
-    if workers == 1 or len(tasks) < 2:
-        yield from map(Bench(plan), tasks)
-        return
-    # Spawned: a fork would inherit the thread pools of numba and OpenVINO in an unusable state.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        min(workers, len(tasks)), context, _start, (plan, max((os.cpu_count() or 1) // workers, 1))
-    )
-    try:
-        running: set[Future[Done]] = set()
-        for task in tasks:
-            # Few at a time, so that memory does not grow with the number of pairs.
-            if len(running) >= 2 * workers:
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in finished)
-            running.add(pool.submit(_work, task))
-        while running:
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in finished)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_bench: Bench
-
-
-def _start(plan: Plan, threads: int) -> None:
-    """First call in a worker."""
-    global _bench
-    import cv2
-    import numba
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    numba.set_num_threads(min(threads, numba.get_num_threads()))
-    cv2.setNumThreads(threads)
-    _bench = Bench(plan, threads=threads)
-
-
-def _end_with_parent() -> None:
-    # A parent killed outright ends no worker: they would wait for tasks for ever.
-    parent = multiprocessing.parent_process()
-    if parent:
-        parent.join()
-        os._exit(1)
-
-
-def _work(task: Task) -> Done:
-    return _bench(task)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class EntryResult(_Part):
         metrics: metric -> mean over all pairs.
         scenes: the same for pairs of each scene.
         ranks: metric -> place, 1 the best.
-        rank: mean of the places.
+        rank: mean of the places; 0 without pairs.
         against_first: metric -> comparison with the first entry; empty for that entry.
         against_best: metric -> comparison with the best other entry in that metric.
     """
@@ -206,12 +206,17 @@ class BrakingRun(_Part):
 
     Attributes:
         seed: which one.
-        margin_m: distance left when the vehicle stood or the pedestrian was out of the way; negative: a collision.
+        zone: what surrounds the road: town, wood or field.
+        manner: what the pedestrian does: crosses, steps out or walks along.
+        margin_m: the least distance to the pedestrian while they were in the vehicle's path, or where it stood if they
+            were not. Negative after a collision: less what the vehicle would still have needed to stand.
         impact_mps: speed at the collision, 0 without one.
-        braked_at_m: distance when the brakes were applied, None if never.
+        braked_at_m: distance when it decided to brake, None if never.
     """
 
     seed: int
+    zone: str
+    manner: str
     margin_m: float
     impact_mps: float
     braked_at_m: float | None
@@ -221,14 +226,16 @@ class EntryBraking(_Part):
     """Approaches steered by a detector on one entry's images.
 
     Attributes:
-        collisions: share of runs that ended in one.
-        margin_m: mean stopping margin.
-        false_brakes: share of runs without a pedestrian in which the brakes were applied.
-        runs: each one.
+        collisions: share of runs that ended in one; the interval is Wilson's.
+        margin_m: mean stopping margin; the interval is a bootstrap over runs.
+        impact_mps: mean speed at the collision, over all runs.
+        false_brakes: share of runs without a pedestrian in which it decided to brake; the interval is Wilson's.
+        runs: each one with a pedestrian.
     """
 
     collisions: Interval
     margin_m: Interval
+    impact_mps: Interval
     false_brakes: Interval
     runs: list[BrakingRun]
 
@@ -246,21 +253,29 @@ class Braking(_Part):
 
     Attributes:
         detector: the file's name.
-        least_score: of a detection that counts.
+        approaches: how many, each once with the pedestrian and once without, in each condition.
+        least_score: of a detection that counts, the same for every entry.
+        fps: frames a second that are looked at.
         speed_mps: of the vehicle at the start.
         deceleration_mps2: when braking.
         reaction_s: from decision to deceleration.
-        confirm_frames: consecutive frames with a person in the lane until it decides.
+        confirm_frames: consecutive frames with a person in the corridor until it decides.
+        corridor_m: its width, about the middle of the lane.
+        horizon_s: its length, in seconds at the present speed.
         model: the assumptions in words.
         conditions: in the order simulated.
     """
 
     detector: str
+    approaches: int
     least_score: float
+    fps: float
     speed_mps: float
     deceleration_mps2: float
     reaction_s: float
     confirm_frames: int
+    corridor_m: float
+    horizon_s: float
     model: str
     conditions: list[BrakingCondition]
 

@@ -42,6 +42,15 @@ def bootstrap(figures: Figures, *, seed: int, resamples: int = RESAMPLES) -> tup
     return mean, mean + low, mean + high
 
 
+def share(count: int, total: int) -> tuple[float, float, float]:
+    """Share with its 95 % interval (Wilson, Journal of the American Statistical Association 22, 1927).
+
+    Unlike a bootstrap it stays open where all or none of few cases count.
+    """
+    interval = stats.binomtest(count, total).proportion_ci(0.95, method="wilson")
+    return count / total, float(interval.low), float(interval.high)
+
+
 def ranks(means: Figures, *, lower_is_better: Sequence[bool]) -> npt.NDArray[np.int64]:
     """Place of each entry in each metric, 1 the best; equal means share the better place.
 

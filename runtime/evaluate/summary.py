@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgefusion.metrics.fusion import LOWER_IS_BETTER
+from runtime.evaluate.entries import Entry
 from runtime.evaluate.measure import Measured, Plan
 from runtime.evaluate.pairs import Subject
 from runtime.evaluate.result import Comparison, Curve, EntryResult, Interval, PairResult, Scene
@@ -27,6 +29,12 @@ def scene_of(name: str, mean_luma: float) -> Scene:
     if found:
         return "day" if found[1] == "D" else "night"
     return "night" if mean_luma < DARK_LEVEL else "day"
+
+
+def bare_results(entries: Sequence[Entry]) -> list[EntryResult]:
+    """Every entry where there are no pairs to judge it on."""
+    empty: dict[str, Any] = {"metrics": {}, "scenes": {}, "ranks": {}, "against_first": {}, "against_best": {}}
+    return [EntryResult(name=each.name, kind=each.kind, facts=each.facts, rank=0.0, **empty) for each in entries]
 
 
 def entry_results(plan: Plan, measured: Measured, scenes: Sequence[Scene]) -> list[EntryResult]:

@@ -14,13 +14,20 @@ from rich.table import Table
 
 from edgefusion.core.files import atomic_write
 from runtime.evaluate.measure import Plan
-from runtime.evaluate.result import Curve, Detection, EntryDetection, EntryResult, Evaluation, Interval
+from runtime.evaluate.result import Braking, Curve, Detection, EntryDetection, EntryResult, Evaluation, Interval
 
 SIGNIFICANT = 0.05
 WIDTH = 200
 
 
 def describe(result: Evaluation) -> str:
+    """Tables of all that was asked for."""
+    parts = _pairs(result) if result.pairs else []
+    parts += braking_parts(result.braking) if result.braking else []
+    return "\n".join(parts)
+
+
+def _pairs(result: Evaluation) -> list[str]:
     """Tables of means, of differences to the first entry, of scenes, of each sweep, and of what a detector found."""
     scenes = ", ".join(f"{count} {scene}" for scene, count in result.scenes.items() if count)
     parts = [
@@ -31,8 +38,26 @@ def describe(result: Evaluation) -> str:
     ]
     parts += [_render(_scene_table(result))] if sum(count > 0 for count in result.scenes.values()) > 1 else []
     parts += [_render(_curve_table(result, curve)) for curve in result.curves]
-    parts += _detection_parts(result.detection) if result.detection else []
-    return "\n".join(parts)
+    return parts + (_detection_parts(result.detection) if result.detection else [])
+
+
+def braking_parts(braking: Braking) -> list[str]:
+    """A table of both conditions, and what was assumed."""
+    title = f"{braking.approaches} approaches to a pedestrian at {3.6 * braking.speed_mps:.0f} km/h, "
+    title += f"{braking.detector} at a score of {braking.least_score:g}"
+    table = Table("condition", "entry", "collisions", "margin, m", "impact, km/h", "false brakes", title=title)
+    for condition in braking.conditions:
+        for name, entry in condition.entries.items():
+            margin, impact = entry.margin_m, entry.impact_mps.mean * 3.6
+            shown = f"{margin.mean:.1f} ({margin.low:.1f} to {margin.high:.1f})"
+            table.add_row(
+                condition.name, name, _percent(entry.collisions), shown, f"{impact:.1f}", _percent(entry.false_brakes)
+            )
+    return [_render(table), f"{braking.model} Means and 95 % intervals over approaches."]
+
+
+def _percent(share: Interval) -> str:
+    return f"{100 * share.mean:.0f} % ({100 * share.low:.0f} to {100 * share.high:.0f})"
 
 
 def _heading(result: Evaluation) -> list[str]:
