@@ -106,6 +106,9 @@ def build(bundle_path: Path | None, device_name: str, as_json: bool, **options: 
 @click.option("--workers", type=click.IntRange(1), help="Processes; as many as processors by default.")
 @click.option("--seed", default=0, show_default=True, help="Of intervals and sweeps.")
 @click.option("--csv", type=_PATH, help="Write each pair's figures to this file.")
+@click.option(
+    "--html", type=_PATH, help="Write one page with tables, curves and the pairs, worst first; needs no network."
+)
 @click.option("--brake", type=click.IntRange(1), help="Simulate so many approaches to a pedestrian (with --detector).")
 @click.option("--brake-kmh", default=30.0, show_default=True, help="Speed of those approaches.")
 @click.option(

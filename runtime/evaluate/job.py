@@ -25,6 +25,7 @@ from runtime.evaluate.braking import Rule, Vehicle
 from runtime.evaluate.detector import Detector, DetectorFile
 from runtime.evaluate.entries import Baseline, Entry, check_names, find_fused, open_students
 from runtime.evaluate.measure import Measured, Plan, measure, progress
+from runtime.evaluate.page import make_thumbnails, pictured_pairs, write_page
 from runtime.evaluate.pairs import Subject, complete_pairs, examine, find_pairs, judged
 from runtime.evaluate.result import SCHEMA, Braking, Detection, Evaluation, Interval
 from runtime.evaluate.statistics import RESAMPLES
@@ -58,6 +59,7 @@ class EvaluateSettings:
     brake: int | None = None
     brake_kmh: float = 30.0
     brake_score: float = 0.5
+    html: Path | None = None
     quiet: bool = False
 
 
@@ -68,8 +70,9 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         EdgeFusionError: whatever is wrong with the settings, the pairs, an entry or this machine.
     """
     start = time.monotonic()
-    if settings.csv and not settings.csv.parent.is_dir():
-        raise MachineError("no such folder", where=settings.csv.parent, remedy="make it first")
+    for path in (settings.csv, settings.html):
+        if path and not path.parent.is_dir():
+            raise MachineError("no such folder", where=path.parent, remedy="make it first")
     if settings.brake and not settings.detector:
         raise UsageError("--brake without a detector", remedy="add --detector model.onnx")
     if settings.pairs is None:
@@ -99,7 +102,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     scenes = [summary.scene_of(subject.pair.name, luma) for subject, luma in named]
     if settings.csv:
         write_csv(settings.csv, plan, measured.figures, [subject.pair.name for subject in subjects], scenes)
-    return Evaluation(
+    result = Evaluation(
         schema=SCHEMA,
         pairs=len(subjects),
         source=_source(settings.pairs, settings.split),
@@ -118,6 +121,9 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         braking=braking,
         seconds=round(time.monotonic() - start, 3),
     )
+    if settings.html:
+        _write_page(settings.html, result, plan, subjects, hidden=settings.quiet)
+    return result
 
 
 def _without_pairs(settings: EvaluateSettings, start: float) -> Evaluation:
@@ -224,6 +230,15 @@ def _subjects(
     with progress("reading", len(pairs), hidden=settings.quiet) as advance:
         subjects, unequal = examine(pairs, entries, lambda: advance(1))
     return judged(subjects, unequal, entries, metrics, intersect=settings.intersect)
+
+
+def _write_page(path: Path, result: Evaluation, plan: Plan, subjects: Sequence[Subject], *, hidden: bool) -> None:
+    places = pictured_pairs(result)
+    pairs = {place: subjects[place].pair for place in places}
+    with progress("thumbnails", len(places), hidden=hidden) as advance:
+        loaded = ((place, pair.load()) for place, pair in pairs.items())
+        thumbnails = make_thumbnails(loaded, entries=plan.entries, agc=plan.agc, advance=advance)
+    write_page(path, result, thumbnails=thumbnails)
 
 
 def _source(pairs: Path, split: str) -> str:
