@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from edgefusion.core.bundle import Precision
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import MachineError, UsageError
 from edgefusion.core.optional import require
@@ -18,41 +16,17 @@ from edgefusion.metrics.fusion import LOWER_IS_BETTER, METRICS, known_metrics
 from edgefusion.recordings.images import ImagePair
 from runtime.evaluate import detection as judging
 from runtime.evaluate import summary
-from runtime.evaluate.baselines import BASELINES
+from runtime.evaluate.clip_job import find_footage, judge_clip
 from runtime.evaluate.detector import Detector, DetectorFile
-from runtime.evaluate.entries import Baseline, Entry, check_names, find_fused, open_students
+from runtime.evaluate.entries import Entry, check_names, find_fused, in_order, open_students, sources_alone
 from runtime.evaluate.measure import Measured, Plan, measure, progress
 from runtime.evaluate.pairs import Subject, complete_pairs, examine, find_pairs, judged
 from runtime.evaluate.result import SCHEMA, Detection, Evaluation, Interval
+from runtime.evaluate.settings import EvaluateSettings, Judged, listed
 from runtime.evaluate.statistics import RESAMPLES
 from runtime.evaluate.sweep import Condition, parse_degrade, parse_misalign
 from runtime.evaluate.text import write_csv
 from runtime.evaluate.truths import Truths, find_truths
-
-
-@dataclass(frozen=True)
-class EvaluateSettings:
-    """What the options of ``edgefusion evaluate`` say; see its help."""
-
-    pairs: Path
-    split: str = "val"
-    bundles: tuple[Path, ...] = ()
-    precisions: tuple[Precision, ...] = ("fp16",)
-    device_name: str = "auto"
-    fused: tuple[str, ...] = ()
-    baselines: bool = True
-    metrics: str | None = None
-    misalign: str | None = None
-    degrade: tuple[str, ...] = ()
-    detector: Path | None = None
-    labels: Path | None = None
-    classes: str | None = None
-    detector_classes: str | None = None
-    intersect: bool = False
-    workers: int | None = None
-    seed: int = 0
-    csv: Path | None = None
-    quiet: bool = False
 
 
 def evaluate(settings: EvaluateSettings) -> Evaluation:
@@ -66,17 +40,55 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         raise MachineError("no such folder", where=settings.csv.parent, remedy="make it first")
     metrics = _chosen(settings.metrics)
     sweeps = {**(parse_misalign(settings.misalign) if settings.misalign else {}), **parse_degrade(settings.degrade)}
+    footage = find_footage(settings)
     detector = _detector(settings)
-    pairs = find_pairs(settings.pairs, settings.split, intersect=settings.intersect)
+    if footage:
+        judged = judge_clip(settings, footage, metrics, detector)
+    else:
+        judged = _judge_pairs(settings, metrics, sweeps, detector)
+    plan, measured, subjects = judged.plan, judged.measured, judged.subjects
+    named = zip(subjects, measured.luma.tolist(), strict=True)
+    scenes = [summary.scene_of(subject.pair.name, luma) for subject, luma in named]
+    if settings.csv:
+        names = [subject.pair.name for subject in subjects]
+        write_csv(settings.csv, plan, measured.figures, names, scenes, stability=judged.stability)
+    return Evaluation(
+        schema=SCHEMA,
+        pairs=len(subjects),
+        source=judged.source,
+        left_out=judged.left_out,
+        scenes={scene: scenes.count(scene) for scene in summary.SCENES},
+        metrics=list(metrics),
+        lower_is_better=[name for name in metrics if name in LOWER_IS_BETTER],
+        seed=settings.seed,
+        resamples=RESAMPLES,
+        block=plan.block,
+        computed=measured.computed,
+        edgefusion=version("edgefusion"),
+        entries=summary.entry_results(plan, measured, scenes),
+        curves=summary.curves(plan, measured, sweeps, judged.ap50),
+        per_pair=summary.pair_results(plan, measured, subjects, scenes),
+        detection=judged.detection,
+        stability=judged.stability,
+        tracking=judged.tracking,
+        seconds=round(time.monotonic() - start, 3),
+    )
+
+
+def _judge_pairs(
+    settings: EvaluateSettings, metrics: tuple[str, ...], sweeps: dict[str, tuple[float, ...]],
+    detector: Detector | None,
+) -> Judged:  # fmt: skip
+    folder = settings.pairs or Path()
+    pairs = find_pairs(folder, settings.split, intersect=settings.intersect)
     entries, agc, pairs = _entries(settings, pairs)
-    alone = _alone(entries, agc) if detector else []
+    alone = sources_alone(entries, agc) if detector else []
     check_names([*entries, *alone])
     subjects, left_out = _subjects(settings, pairs, [*entries, *alone], metrics)
     truths = _truths(settings, subjects, detector) if detector else Truths({}, "")
     steps = [summary.condition_of(kind, strength) for kind, strengths in sweeps.items() for strength in strengths]
-    conditions = tuple(dict.fromkeys([Condition(), *steps]))
     plan = Plan(
-        tuple(entries), conditions, metrics, agc, settings.seed,
+        tuple(entries), tuple(dict.fromkeys([Condition(), *steps])), metrics, agc, settings.seed,
         detector=DetectorFile.of(detector) if detector else None,
         detector_only=tuple(alone),
         labelled=frozenset(truths.boxes),
@@ -84,28 +96,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     with progress("judging", len(subjects), hidden=settings.quiet) as advance:
         measured = measure(plan, subjects, workers=settings.workers, advance=advance)
     detection, ap50 = _judged(settings, plan, measured, truths, detector) if detector else (None, {})
-    named = zip(subjects, measured.luma.tolist(), strict=True)
-    scenes = [summary.scene_of(subject.pair.name, luma) for subject, luma in named]
-    if settings.csv:
-        write_csv(settings.csv, plan, measured.figures, [subject.pair.name for subject in subjects], scenes)
-    return Evaluation(
-        schema=SCHEMA,
-        pairs=len(subjects),
-        source=_source(settings),
-        left_out=left_out,
-        scenes={scene: scenes.count(scene) for scene in summary.SCENES},
-        metrics=list(metrics),
-        lower_is_better=[name for name in metrics if name in LOWER_IS_BETTER],
-        seed=settings.seed,
-        resamples=RESAMPLES,
-        computed=measured.computed,
-        edgefusion=version("edgefusion"),
-        entries=summary.entry_results(plan, measured, scenes),
-        curves=summary.curves(plan, measured, sweeps, ap50),
-        per_pair=summary.pair_results(plan, measured, subjects, scenes),
-        detection=detection,
-        seconds=round(time.monotonic() - start, 3),
-    )
+    return Judged(plan, measured, subjects, _source(folder, settings.split), left_out, detection, ap50)
 
 
 def _chosen(names: str | None) -> tuple[str, ...]:
@@ -120,11 +111,10 @@ def _entries(settings: EvaluateSettings, pairs: Sequence[ImagePair]) -> tuple[li
     """
     folders = [find_fused(given, pairs) for given in settings.fused]
     complete = complete_pairs(pairs, folders, intersect=settings.intersect)
-    device, bundles = find_device(settings.device_name), settings.bundles
-    students, agc = open_students(bundles or (None,), settings.precisions, device)
-    entries: list[Entry] = [*(students if bundles or not folders else ()), *folders]
-    entries += [Baseline(name, agc) for name in BASELINES] if settings.baselines else []
-    return entries, agc, complete
+    bundles = settings.bundles
+    students, agc = open_students(bundles or (None,), settings.precisions, find_device(settings.device_name))
+    compared = students if bundles or not folders else []
+    return in_order(compared, folders, agc, baselines=settings.baselines), agc, complete
 
 
 def _detector(settings: EvaluateSettings) -> Detector | None:
@@ -137,26 +127,13 @@ def _detector(settings: EvaluateSettings) -> Detector | None:
                 raise UsageError(f"{option} without a detector", remedy="add --detector model.onnx")
         return None
     require("pycocotools.cocoeval", "detect")
-    return Detector(settings.detector, classes=_listed("--detector-classes", settings.detector_classes))
-
-
-def _listed(option: str, text: str | None) -> list[str] | None:
-    names = None if text is None else [name.strip() for name in text.split(",")]
-    if names is not None and not all(names):
-        raise UsageError(f"{option} {text!r} names nothing between two commas", remedy=f"give {option} A,B,C")
-    return names
-
-
-def _alone(entries: Sequence[Entry], agc: AgcSpec) -> list[Entry]:
-    """Visible and thermal, where they are not compared: a detector's figures say little without them."""
-    compared = [entry.name for entry in entries if isinstance(entry, Baseline)]
-    return [Baseline(name, agc) for name in ("visible", "thermal") if name not in compared]
+    return Detector(settings.detector, classes=listed("--detector-classes", settings.detector_classes))
 
 
 def _truths(settings: EvaluateSettings, subjects: Sequence[Subject], detector: Detector) -> Truths:
     """The true boxes, some of which the detector can know."""
     pairs = [(subject.pair, subject.size_px) for subject in subjects]
-    truths = find_truths(pairs, labels=settings.labels, classes=_listed("--classes", settings.classes))
+    truths = find_truths(pairs, labels=settings.labels, classes=listed("--classes", settings.classes))
     judging.judged_classes(detector.classes, [*truths.boxes.values()])
     return truths
 
@@ -176,6 +153,6 @@ def _subjects(
     return judged(subjects, unequal, entries, metrics, intersect=settings.intersect)
 
 
-def _source(settings: EvaluateSettings) -> str:
-    split = f", split {settings.split}" if (settings.pairs / "splits.json").is_file() else ""
-    return f"{os.fspath(settings.pairs)}{split}"
+def _source(folder: Path, split: str) -> str:
+    named = f", split {split}" if (folder / "splits.json").is_file() else ""
+    return f"{os.fspath(folder)}{named}"

@@ -38,10 +38,10 @@ class Line(NamedTuple):
 
 
 @functools.cache
-def code_version() -> str:
-    """Hash of the code that figures depend on: another version's figures are not used."""
+def code_version(*packages: str) -> str:
+    """Hash of the code of packages; by default of what figures depend on: another version's figures are not used."""
     found = hashlib.sha256()
-    for package in SOURCES:
+    for package in packages or SOURCES:
         for path in sorted(resources.files(package).iterdir(), key=lambda path: path.name):
             if path.name.endswith(".py"):
                 found.update(path.read_bytes())
