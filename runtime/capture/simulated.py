@@ -48,6 +48,8 @@ class Box:
         x0, y0, x1, y1: its outline, in visible pixels, (0, 0) the centre of the top-left pixel, clipped to the image.
         distance_m: from the cameras, along the road.
         visibility: the share of its pixels in the image that nothing nearer hides, 0..1.
+        identity: the same for the same object in every frame of a seed, and for nothing else there; a cyclist and the
+            bicycle have one each.
     """
 
     label: str
@@ -57,6 +59,7 @@ class Box:
     y1: float
     distance_m: float
     visibility: float
+    identity: int
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,8 @@ class SimulatedRig:
         for number, actor in enumerate(scene.actors):
             outline = _outline(flat, scene, number, self.visible_size_px)
             if shown[number] and actor.z < FAR_M and outline[3] - outline[1] >= LEAST_PX:
-                found.append(Box(actor.label, *outline, actor.z, float(shown[number] / total[number])))
+                visibility = float(shown[number] / total[number])
+                found.append(Box(actor.label, *outline, actor.z, visibility, actor.identity))
         return sorted(found, key=lambda box: box.distance_m)
 
     def _scene(self, index: int) -> world.Scene:

@@ -39,8 +39,12 @@ _ZONE, _BLOCK, _PEOPLE, _ONCOMING, _PARKED, _DRIVE = range(6)
 
 @dataclass(frozen=True)
 class Actor:
-    """Something with a box: its class name and where it is, u across the road and Z ahead of the cameras."""
+    """Something with a box: its class name and where it is, u across the road and Z ahead of the cameras.
 
+    ``identity`` is its own throughout the drive.
+    """
+
+    identity: int
     label: str
     u: float
     z: float
@@ -74,6 +78,11 @@ class Scene:
 
 def _dice(seed: int, topic: int, number: int) -> np.random.Generator:
     return np.random.default_rng([seed, topic, number + 1024])
+
+
+def _identity(topic: int, number: int, place: int = 0) -> int:
+    """A number of its own for whatever has place 0 to 31 in a block, or comes as that number of its kind."""
+    return ((number + 1024) * 8 + topic) * 32 + place
 
 
 def travelled(seed: int, time_s: float) -> float:
@@ -168,14 +177,14 @@ class _Cast:
         """Whether something at ``s`` is worth drawing."""
         return 1.5 < s - self.s < SIGHT_M
 
-    def add(self, label: str, shapes: Shapes, u: float, s: float, heading: float = 0.0) -> None:
+    def add(self, identity: int, label: str, shapes: Shapes, u: float, s: float, heading: float = 0.0) -> None:
         """Something with a box, drawn at the origin so far."""
         self.parts.append(shapes.placed(u, s - self.s, heading=heading, owner=len(self.actors)))
-        self.actors.append(Actor(label, u, s - self.s))
+        self.actors.append(Actor(identity, label, u, s - self.s))
 
-    def stand(self, u: float, s: float, heading: float) -> people.Stand:
+    def stand(self, identity: int, u: float, s: float, heading: float) -> people.Stand:
         """The place of the person who is added next."""
-        self.actors.append(Actor("person", u, s - self.s))
+        self.actors.append(Actor(identity, "person", u, s - self.s))
         return people.Stand(u, s - self.s, heading, len(self.actors) - 1)
 
 
@@ -256,11 +265,12 @@ def _free_to_cross(seed: int, role: _Role) -> bool:
 
 def _add_people(cast: _Cast, seed: int, time_s: float, first: int) -> None:
     for number in range(first - 1, first + BLOCKS_AHEAD):
-        for role in _roles(seed, number):
-            _add_person(cast, role, time_s - role.time_s)
+        for place, role in enumerate(_roles(seed, number)):
+            # Two each: a bicycle has one of its own.
+            _add_person(cast, _identity(_PEOPLE, number, 2 * place), role, time_s - role.time_s)
 
 
-def _add_person(cast: _Cast, role: _Role, since_s: float) -> None:
+def _add_person(cast: _Cast, identity: int, role: _Role, since_s: float) -> None:
     """Somebody, ``since_s`` seconds after their moment; before -12 s they wait to begin."""
     moving = float(np.clip(since_s, -12.0, 12.0))
     u, s = role.u + role.u_speed * moving, role.s + role.s_speed * moving
@@ -269,12 +279,12 @@ def _add_person(cast: _Cast, role: _Role, since_s: float) -> None:
     if not cast.sees(s):
         return
     if role.bicycle:
-        cast.add("bicycle", people.bicycle(role.heading != 0.0), u, s, role.heading)
-        cast.parts.append(people.riding(role.person, 9.0 * since_s, cast.stand(u, s, role.heading)))
+        cast.add(identity + 1, "bicycle", people.bicycle(role.heading != 0.0), u, s, role.heading)
+        cast.parts.append(people.riding(role.person, 9.0 * since_s, cast.stand(identity, u, s, role.heading)))
         return
     speed = abs(role.u_speed + role.s_speed) if abs(u) < 7.4 or not role.u_speed else 0.0
     gait = people.Gait(role.phase + 4.2 * speed * since_s, min(speed / 1.3, 1.15))
-    cast.parts.append(people.walking(role.person, gait, cast.stand(u, s, role.heading)))
+    cast.parts.append(people.walking(role.person, gait, cast.stand(identity, u, s, role.heading)))
 
 
 @lru_cache(maxsize=64)
@@ -312,11 +322,11 @@ def _add_traffic(cast: _Cast, seed: int, time_s: float, first: int) -> None:
     for number in range(floor(cast.s / ONCOMING_EVERY_M) - 1, floor(cast.s / ONCOMING_EVERY_M) + 3):
         meet = _oncoming_meets(seed, number)
         s = meet - ONCOMING_MPS * (time_s - arrival(seed, meet))
-        _add_oncoming(cast, _car(seed, _ONCOMING, number, "moving"), s)
+        _add_oncoming(cast, _identity(_ONCOMING, number), _car(seed, _ONCOMING, number, "moving"), s)
     for number in range(first - 1, first + BLOCKS_AHEAD):
-        for u, s, model in _parked(seed, number):
+        for place, u, s, model in _parked(seed, number):
             if cast.sees(s):
-                cast.add("car", vehicles.car(model), u, s)
+                cast.add(_identity(_PARKED, number, place), "car", vehicles.car(model), u, s)
 
 
 def _add_ahead(cast: _Cast, seed: int, time_s: float) -> None:
@@ -325,19 +335,19 @@ def _add_ahead(cast: _Cast, seed: int, time_s: float) -> None:
         return
     braking = _gap(seed, time_s + 0.5) < gap and gap < 60
     model = _car(seed, _DRIVE, 0, "braking" if braking else "moving")
-    cast.add("car", vehicles.car(model), LANE_U, cast.s + gap)
+    cast.add(_identity(_DRIVE, 0), "car", vehicles.car(model), LANE_U, cast.s + gap)
     cast.parts.append(vehicles.tail_glow(model.state).placed(LANE_U, gap))
     cast.lights.append(Light(LANE_U, 0.7, gap + 8, (1.6, 1.6, 1.6)))
     cast.lights.append(Light(LANE_U, 0.8, gap - 3.0, (0.25, 0.012, 0.006)))
     cast.parts.append(_streaks(((-0.7, 0.8), (0.7, 0.8)), (0.40, 0.02, 0.01)).placed(LANE_U, gap - 2.2))
 
 
-def _add_oncoming(cast: _Cast, model: vehicles.Car, s: float) -> None:
+def _add_oncoming(cast: _Cast, identity: int, model: vehicles.Car, s: float) -> None:
     z = s - cast.s
     if not cast.sees(s):
         return
     cast.parts.append(_streaks(((-0.69, 0.67), (0.69, 0.67)), (1.0, 1.03, 1.1)).placed(-LANE_U, z - 2.3))
-    cast.add("car", vehicles.car(model), -LANE_U, s, pi)
+    cast.add(identity, "car", vehicles.car(model), -LANE_U, s, pi)
     cast.parts.append(vehicles.head_lamps().placed(-LANE_U, z, heading=pi))
     cast.lights.append(Light(-LANE_U + 0.3, 0.7, z - 7, (1.7, 1.75, 1.9)))
     cast.lights.append(Light(-LANE_U + 0.5, 0.9, z - 14, (1.2, 1.25, 1.35)))
@@ -355,16 +365,17 @@ def _streaks(lamps: tuple[tuple[float, float], ...], colour: tuple[float, float,
 
 
 @lru_cache(maxsize=64)
-def _parked(seed: int, number: int) -> tuple[tuple[float, float, vehicles.Car], ...]:
-    """(u, s, car) of the cars parked along a block of town."""
+def _parked(seed: int, number: int) -> tuple[tuple[int, float, float, vehicles.Car], ...]:
+    """(place, u, s, car) of the cars parked along a block of town."""
     rng, found = _dice(seed, _PARKED, number), []
     crossing = block(seed, number).crossing_s
     for slot in range(6 if _zone(seed, number) == "town" else 0):
         for side in (-1, 1):
             s = 3.5 + 6.6 * slot + float(rng.uniform(-0.5, 0.5))
             if rng.random() < 0.32 and (crossing < 0 or abs(s - crossing - 1.7) > 6):
-                model = _car(seed, _PARKED, number * 16 + slot * 2 + (side > 0), "parked")
-                found.append((side * 5.15, number * BLOCK_M + s, model))
+                place = slot * 2 + (side > 0)
+                model = _car(seed, _PARKED, number * 16 + place, "parked")
+                found.append((place, side * 5.15, number * BLOCK_M + s, model))
     return tuple(found)
 
 

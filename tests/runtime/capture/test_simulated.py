@@ -251,6 +251,51 @@ def test_boxes_move_smoothly() -> None:
             assert not steps or min(steps) < 0.9 or box.distance_m > 58 or box.visibility < 0.2
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_an_identity_is_of_one_object_throughout_a_drive(seed: int) -> None:
+    """Within a frame no two share one; from frame to frame what has it keeps its class and moves by less than 0.9 m."""
+    rig, before, kept = SimulatedRig(seed=seed), dict[int, Box](), 0
+    for index in range(90, 180):
+        boxes = {box.identity: box for box in rig.boxes(index)}
+        assert len(boxes) == len(rig.boxes(index))
+        for identity in boxes.keys() & before.keys():
+            now, then = boxes[identity], before[identity]
+            assert now.label == then.label
+            assert abs(now.distance_m - then.distance_m) < 0.9
+            kept += 1
+        assert len(boxes.keys() & before.keys()) >= len(before) - 2
+        before = boxes
+    assert kept > 300
+
+
+def test_identities_do_not_depend_on_the_rig() -> None:
+    large, small = SimulatedRig(seed=1), SimulatedRig(seed=1, visible_size_px=(320, 240), fps=15.0, fog=0.5)
+    found = {(box.identity, box.label, box.distance_m) for box in small.boxes(60)}
+    assert found
+    assert found <= {(box.identity, box.label, box.distance_m) for box in large.boxes(120)}
+
+
+def test_a_cyclist_and_the_bicycle_have_an_identity_each() -> None:
+    for seed in range(8):
+        for index in range(0, 900, 90):
+            boxes = SimulatedRig(seed=seed).boxes(index)
+            for bicycle in (box for box in boxes if box.label == "bicycle"):
+                riders = [box for box in boxes if box.label == "person" and box.distance_m == bicycle.distance_m]
+                if riders:
+                    assert riders[0].identity != bicycle.identity
+                    return
+    pytest.fail("no cyclist in eight drives")
+
+
+def test_a_crowded_drive_never_gives_two_objects_one_identity() -> None:
+    """An object that comes back after it was gone is the same class, over two minutes of a drive."""
+    rig, labels = SimulatedRig(seed=5, visible_size_px=(160, 120)), dict[int, str]()
+    for index in range(0, 3600, 30):
+        for box in rig.boxes(index):
+            assert labels.setdefault(box.identity, box.label) == box.label
+    assert set(labels.values()) == {"person", "bicycle", "car"}
+
+
 def test_fog_blinds_the_visible_camera_first() -> None:
     """The scene's structure round the horizon, where distances are long."""
     band = (slice(150, 300), slice(20, 620))

@@ -228,7 +228,7 @@ def test_coco_classes_find_their_labels() -> None:
 
 
 def test_boxes_of_the_rig_are_moved_from_pixel_centres_to_edges() -> None:
-    boxes = [Box("person", 10, 20, 30, 60, 9.0, 1.0), Box("car", 0, 0, 639, 479, 3.0, 0.2)]
+    boxes = [Box("person", 10, 20, 30, 60, 9.0, 1.0, 1), Box("car", 0, 0, 639, 479, 3.0, 0.2, 2)]
     truth = rig_truth(boxes)
     np.testing.assert_array_equal(truth.boxes_px, [[10.5, 20.5, 30.5, 60.5], [0.5, 0.5, 639.5, 479.5]])
     assert [*truth.classes] == ["person", "car"]
