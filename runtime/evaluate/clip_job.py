@@ -98,6 +98,7 @@ def judge_clip(
         detection=detection,
         stability=stability(plan, steps, fps=footage.fps),
         tracking=tracking,
+        scene="night" if settings.simulated else None,  # a camera's gain makes a lit road brighter than DARK_LEVEL
     )  # fmt: skip
 
 

@@ -92,9 +92,8 @@ def score(
         Detections(one.boxes_px, [matched.get(str(name), str(name)) for name in one.classes], one.scores)
         for one in found
     ]
-    return average_precision(
-        renamed, truths, classes=sorted(set(matched.values())), draws=DRAWS, seed=seed, block=block
-    )
+    classes = sorted(set(matched.values()))
+    return average_precision(renamed, truths, classes=classes, draws=DRAWS, seed=seed, block=block)
 
 
 def judge(
@@ -125,9 +124,8 @@ def judge(
     matched = judged_classes(detector.classes, boxes)
     overall = {(0, number): result.entries[entry.name].overall for number, entry in enumerate(plan.entries)}
     for condition, entry in swept(plan):
-        scores = score(
-            found_in(measured, detector.classes, entry, condition), boxes, matched, seed=plan.seed, block=plan.block
-        )
+        found = found_in(measured, detector.classes, entry, condition)
+        scores = score(found, boxes, matched, seed=plan.seed, block=plan.block)
         overall[condition, entry] = _figures(scores.overall)
         advance(1)
     curves = {key: each.figures["AP50"] for key, each in overall.items()}

@@ -32,6 +32,9 @@ from runtime.evaluate.views import Bytes, Levels, luma, whole
 CHUNK = 10
 """Frames a process takes at once. More would be lost when it is killed; fewer would fuse more frames twice."""
 
+CHUNKS_PER_WORKER = 2
+"""Fewer are not worth the seconds it takes to start a process."""
+
 FLICKER, CUT = "flicker", "cut"
 """What is kept beside metrics: the step from the frame before, and 1 where the scene changes there."""
 
@@ -169,7 +172,7 @@ def measure_frames(
     missing = sum(len(chunk.needs) for chunk in chunks)
     finished = len(subjects) - missing
     advance(finished)
-    workers = workers or min(os.cpu_count() or 1, max(len(chunks), 1))
+    workers = workers or min(os.cpu_count() or 1, max(len(chunks) // CHUNKS_PER_WORKER, 1))
     try:
         for done in compute(partial(FrameBench, plan, clip), chunks, workers=workers):
             for frame in done:

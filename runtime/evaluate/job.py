@@ -48,7 +48,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         judged = _judge_pairs(settings, metrics, sweeps, detector)
     plan, measured, subjects = judged.plan, judged.measured, judged.subjects
     named = zip(subjects, measured.luma.tolist(), strict=True)
-    scenes = [summary.scene_of(subject.pair.name, luma) for subject, luma in named]
+    scenes = [judged.scene or summary.scene_of(subject.pair.name, luma) for subject, luma in named]
     if settings.csv:
         names = [subject.pair.name for subject in subjects]
         write_csv(settings.csv, plan, measured.figures, names, scenes, stability=judged.stability)

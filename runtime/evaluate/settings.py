@@ -10,7 +10,7 @@ from edgefusion.core.bundle import Precision
 from edgefusion.core.errors import UsageError
 from runtime.evaluate.measure import Measured, Plan
 from runtime.evaluate.pairs import Subject
-from runtime.evaluate.result import Detection, Interval, Stability, Tracking
+from runtime.evaluate.result import Detection, Interval, Scene, Stability, Tracking
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Judged:
         source: where those are from.
         left_out: names of pairs that could not be judged.
         ap50: of a detector by (condition, entry), for the curves of sweeps.
+        scene: of all of it, where that is known.
     """
 
     plan: Plan
@@ -67,6 +68,7 @@ class Judged:
     ap50: dict[tuple[int, int], Interval] = field(default_factory=dict)
     stability: Stability | None = None
     tracking: Tracking | None = None
+    scene: Scene | None = None
 
 
 def listed(option: str, text: str | None) -> list[str] | None:

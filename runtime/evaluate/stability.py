@@ -12,8 +12,8 @@ from runtime.evaluate.result import EntryStability, Interval, Stability
 from runtime.evaluate.statistics import bootstrap
 
 GUIDE = "mean of visible and thermal"
-"""Whatever either camera sees can be seen in it, be the other blinded by smoke or dark; a maximum shows only smoke where
-that is bright. It is made of the sources alone: an entry's figure does not depend on which others are compared."""
+"""Whatever either camera sees can be seen in it, be the other blinded by smoke or dark; a maximum shows only smoke
+where that is bright. It is made of the sources alone: no entry's figure depends on which others are compared."""
 
 
 def stability(plan: Plan, steps: Steps, *, fps: float) -> Stability | None:

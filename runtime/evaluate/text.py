@@ -42,7 +42,11 @@ def describe(result: Evaluation) -> str:
     ]
     parts += [_render(_scene_table(result))] if sum(count > 0 for count in result.scenes.values()) > 1 else []
     parts += [_render(_curve_table(result, curve)) for curve in result.curves]
-    parts += _detection_parts(result.detection) if result.detection else []
+    parts += (
+        _detection_parts(result.detection, drawn if result.block > 1 else f"the {result.detection.images} images")
+        if result.detection
+        else []
+    )
     parts += _stability_parts(result.stability) if result.stability else []
     parts += _tracking_parts(result.tracking) if result.tracking else []
     return "\n".join(parts)
@@ -88,13 +92,13 @@ def _curve_table(result: Evaluation, curve: Curve) -> Table:
     return table
 
 
-def _detection_parts(detection: Detection) -> list[str]:
+def _detection_parts(detection: Detection, drawn: str) -> list[str]:
     unknown = f"; not judged, as it has no such class: {', '.join(detection.unknown_classes)}"
     return [
         f"detector {detection.detector} ({detection.layout}), frozen, on {detection.images} images; true boxes of "
         f"{detection.truth}{unknown if detection.unknown_classes else ''}",
         _render(_detection_table(detection)),
-        f"mean over classes ± half the 95 % interval (bootstrap over the {detection.images} images); "
+        f"mean over classes ± half the 95 % interval (bootstrap over {drawn}); "
         "recall at an overlap of 0.5, by size of box; last column: AP50 less that of visible, with its interval",
         _render(_class_table(detection)),
     ]

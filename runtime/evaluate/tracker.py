@@ -2,8 +2,8 @@
 
 The association of ByteTrack (Zhang et al., ECCV 2022): sure detections are given to tracks first, unsure ones to the
 tracks that are then left, so that a half-hidden object does not lose its track. Boxes are predicted by a Kalman filter
-of constant velocity, its noise in proportion to the box as in DeepSORT (Wojke et al., ICIP 2017) and BoT-SORT (Aharon et
-al., arXiv 2206.14651, 2022). Its covariances are diagonal there, so each coordinate is a filter of its own.
+of constant velocity, its noise in proportion to the box as in DeepSORT (Wojke et al., ICIP 2017) and BoT-SORT (Aharon
+et al., arXiv 2206.14651, 2022). Its covariances are diagonal there, so each coordinate is a filter of its own.
 
 Ours, as the libraries that have it bring matplotlib, a second OpenCV or NumPy below 2 with them.
 """
@@ -19,8 +19,9 @@ from scipy.optimize import linear_sum_assignment
 from edgefusion.metrics.detection import Boxes, intersection_over_union
 from edgefusion.metrics.tracking import Tracked
 
-SURE, LEAST_SCORE, BEGIN = 0.5, 0.1, 0.6
-"""Scores from which a detection is sure, is looked at, begins a track."""
+SURE, LEAST_SCORE, BEGIN = 0.25, 0.1, 0.25
+"""Scores from which a detection is sure, is looked at, begins a track: those of Ultralytics' ByteTrack, for detectors
+of every kind. The paper's 0.5 and 0.6 are for a detector trained on the very scenes."""
 
 LEAST_OVERLAPS = {"sure": 0.2, "unsure": 0.5, "new": 0.3}
 """Intersection over union of detection and prediction, for sure and unsure detections, and for tracks of one frame."""
