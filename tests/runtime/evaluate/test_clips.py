@@ -284,7 +284,7 @@ CASES: dict[str, tuple[Callable[[Path, Path], list[object]], int, str]] = {
     "frames of pairs": (lambda c, p: ["--pairs", p / "stills", "--frames", 2], 2, "--frames is for clips"),
     "fog in a recording": (lambda c, p: [*words(c)[1:], "--fog", 0.5], 2, "--fog is for the simulated rig"),
     "a simulated rig's rig": (lambda c, p: ["--simulated", "--rig", p / "x"], 2, "--rig is for a recording"),
-    "a sweep": (lambda c, p: [*words(c)[1:], "--degrade", "fog"], 2, "sweeps are of pairs"),
+    "a sweep": (lambda c, p: [*words(c)[1:], "--degrade", "fog"], 2, "--misalign and --degrade are for pairs"),
     "labels without a detector": (lambda c, p: [*words(c)[1:], "--labels", p], 2, "--labels without a detector"),
     "fused images": (lambda c, p: [*words(c)[1:], "--fused", f"x={p / 'stills'}"], 2, "stills: 0 videos in it"),
     "fused without a name": (lambda c, p: [*words(c)[1:], "--fused", "x"], 2, "give NAME=VIDEO"),
