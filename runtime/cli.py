@@ -82,7 +82,12 @@ def build(bundle_path: Path | None, device_name: str, as_json: bool, **options: 
 
 
 @click.command()
-@click.option("--pairs", type=_PATH, help="Folder with visible/ and thermal/, or with splits.json.")
+@click.option("--pairs", type=_PATH, help="Folder of images with visible/ and thermal/, or with splits.json.")
+@recording_options
+@click.option("--simulated", is_flag=True, help="The simulated rig, which knows the true boxes.")
+@click.option("--frames", type=click.IntRange(2), help="Of a clip; all of a recording, 300 simulated by default.")
+@click.option("--fog", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Simulated rig: 0 to 1.")
+@click.option("--rig", "rig_path", type=_PATH, help="rig.toml with the registration of a recording's two cameras.")
 @click.option("--split", default="val", show_default=True, help="Which split, where there is a splits.json.")
 @click.option("--bundle", "bundles", multiple=True, type=_PATH, help="Bundle; the shipped one if nothing is named.")
 @click.option(
@@ -90,7 +95,12 @@ def build(bundle_path: Path | None, device_name: str, as_json: bool, **options: 
     show_default=True, help="Which of the bundles' models.",
 )  # fmt: skip
 @click.option("--device", "device_name", default="auto", show_default=True, help="See edgefusion devices.")
-@click.option("--fused", multiple=True, metavar="NAME=DIR", help="Images fused before, named as the visible ones.")
+@click.option(
+    "--fused",
+    multiple=True,
+    metavar="NAME=DIR",
+    help="Fused before: images, named as the visible; of a clip a video.",
+)
 @click.option("--baselines/--no-baselines", default=True, help="Compare with visible, thermal, mean, max, laplacian.")
 @click.option("--metrics", metavar="LIST", help="Of EN,SD,SF,AG,MI,SCD,VIF,Qabf,SSIM,Nabf,CC; all by default.")
 @click.option("--misalign", metavar="SWEEP", help="Move thermal first: px=0:60:10,deg=0:20:5.")
@@ -99,12 +109,14 @@ def build(bundle_path: Path | None, device_name: str, as_json: bool, **options: 
     help="Make a picture worse first: night, fog, blur, noise (visible) or stripes (thermal), such as fog=0:0.8:0.2.",
 )  # fmt: skip
 @click.option("--detector", type=_PATH, help="ONNX detector of RGB images, tried on every entry's images.")
-@click.option("--labels", type=_PATH, help="True boxes: COCO json or folder of YOLO files; labels/ by visible/.")
+@click.option(
+    "--labels", type=_PATH,
+    help="True boxes: COCO json or folder of YOLO files, labels/ by visible/; of a recording MOTChallenge text.",
+)  # fmt: skip
 @click.option("--classes", metavar="A,B,...", help="Names of YOLO's class numbers; those of classes.txt by default.")
 @click.option("--detector-classes", metavar="A,B,...", help="The detector's, where its file does not say.")
-@click.option("--intersect", is_flag=True, help="Leave out pairs that lack a picture or differ in size.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; as many as processors by default.")
-@click.option("--seed", default=0, show_default=True, help="Of intervals and sweeps.")
+@click.option("--seed", default=0, show_default=True, help="Of intervals, sweeps and the simulated drive.")
 @click.option("--csv", type=_PATH, help="Write each pair's figures to this file.")
 @click.option(
     "--html", type=_PATH, help="Write one page with tables, curves and the pairs, worst first; needs no network."
@@ -116,14 +128,15 @@ def build(bundle_path: Path | None, device_name: str, as_json: bool, **options: 
 )
 @_json_option
 def evaluate(as_json: bool, **options: Any) -> None:
-    """Judge fused images: bundles, folders and baselines side by side.
+    """Judge fused images: bundles, folders and baselines side by side, on pairs or on a clip.
 
     --bundle, --precision, --fused and --degrade may be repeated.
     What is computed is kept at once; an interrupted evaluation goes on where it was.
     """
     from runtime.evaluate import job, text
+    from runtime.evaluate.settings import EvaluateSettings
 
-    result = job.evaluate(job.EvaluateSettings(**options, quiet=as_json))
+    result = job.evaluate(EvaluateSettings(**options, quiet=as_json))
     click.echo(text.to_json(result) if as_json else text.describe(result))
 
 

@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from edgefusion.core.errors import UsageError
 from edgefusion.core.optional import require
+from edgefusion.metrics.resampling import draw_counts, fitting_block
 
 Boxes = npt.NDArray[np.float64]
 Names = npt.NDArray[np.str_]
@@ -148,6 +149,7 @@ def average_precision(
     draws: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
+    block: int = 1,
 ) -> DetectionScores:
     """AP and recall over a set of images, with percentile bootstrap intervals over images.
 
@@ -158,6 +160,7 @@ def average_precision(
         draws: bootstrap draws; with 0, or with one image, the interval is the value itself.
         confidence: of the intervals.
         seed: of the draws.
+        block: so many images in a row depend on each other, as frames of a clip do, and are drawn together.
 
     Raises:
         UsageError: no images, not as many detections as truths, or no class to judge.
@@ -169,7 +172,7 @@ def average_precision(
     if not names:
         raise UsageError("no class to judge: no image has a true box")
     matches = _match(detections, truths, names)
-    tables = np.stack([_figures(matches, weights) for weights in _weights(len(truths), draws, seed)])
+    tables = np.stack([_figures(matches, weights) for weights in _weights(len(truths), draws, seed, block)])
     counts = [int(each.truths[0].sum()) for each in matches]
     per_class = {name: _scores(tables[:, k], counts[k], confidence) for k, name in enumerate(names)}
     return DetectionScores(len(truths), _scores(_mean(tables), sum(counts), confidence), per_class)
@@ -298,12 +301,12 @@ def _joined(images: list[_Evaluated]) -> _Matches:
     return _Matches(image[order], [np.flatnonzero(row) for row in hits], some_ignored, found, truths)
 
 
-def _weights(images: int, draws: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+def _weights(images: int, draws: int, seed: int, block: int) -> Iterator[npt.NDArray[np.int64]]:
     """How often each image counts: once, and then as drawn."""
     random = np.random.default_rng(seed)
     yield np.ones(images, np.int64)
     for _ in range(draws):
-        yield np.bincount(random.integers(images, size=images), minlength=images)
+        yield draw_counts(random, images, fitting_block(images, block))
 
 
 def _figures(matches: list[_Matches], weights: npt.NDArray[np.int64]) -> Samples:

@@ -22,7 +22,7 @@ def recording_options(command: Command) -> Command:
         click.option("--recording", type=_PATH, help="Folder with visible/ and thermal/: images, or a video each."),
         click.option("--visible", type=_PATH, help="Video, or folder of images, of the visible camera."),
         click.option("--thermal", type=_PATH, help="The same of the thermal camera."),
-        click.option("--intersect", is_flag=True, help="Fuse what both cameras have where names or lengths differ."),
+        click.option("--intersect", is_flag=True, help="Take what both cameras have where names or lengths differ."),
     )
     for option in reversed(options):
         command = option(command)
@@ -33,6 +33,17 @@ def chosen_recording(
     recording: Path | None, visible: Path | None, thermal: Path | None, *, intersect: bool
 ) -> Recording | None:
     """What the options name, or None if they name nothing.
+
+    Raises:
+        UsageError: as ``chosen_paths``.
+        RecordingError: missing, unreadable, or not matching.
+    """
+    paths = chosen_paths(recording, visible, thermal)
+    return open_recording(*paths, intersect=intersect) if paths else None
+
+
+def chosen_paths(recording: Path | None, visible: Path | None, thermal: Path | None) -> tuple[Path, Path] | None:
+    """Where each camera's frames lie, or None if the options name nothing.
 
     Raises:
         UsageError: a folder and paths at once, or only one camera's path.
@@ -46,4 +57,4 @@ def chosen_recording(
     if visible is None or thermal is None:
         missing = "--visible" if visible is None else "--thermal"
         raise UsageError(f"{missing} is missing", remedy="a recording needs both cameras")
-    return open_recording(visible, thermal, intersect=intersect)
+    return visible, thermal

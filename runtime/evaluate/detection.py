@@ -45,6 +45,7 @@ def detection_result(
     detector: Detector,
     truth: str,
     seed: int,
+    block: int = 1,
     advance: Advance = lambda count: None,
 ) -> Detection:
     """Judge what was found in the same images as every entry shows them.
@@ -55,6 +56,7 @@ def detection_result(
         detector: which found them.
         truth: where the true boxes come from.
         seed: of the bootstrap.
+        block: so many images in a row are drawn together.
         advance: told how many entries were finished.
 
     Raises:
@@ -64,7 +66,7 @@ def detection_result(
     matched = judged_classes(detector.classes, truths)
     scores = {}
     for name, found in detections.items():
-        scores[name] = score(found, truths, matched, seed=seed)
+        scores[name] = score(found, truths, matched, seed=seed, block=block)
         advance(1)
     return Detection(
         detector=detector.path.name,
@@ -78,14 +80,20 @@ def detection_result(
 
 
 def score(
-    found: Sequence[Detections], truths: Sequence[Truth], matched: Mapping[str, str], *, seed: int
+    found: Sequence[Detections],
+    truths: Sequence[Truth],
+    matched: Mapping[str, str],
+    *,
+    seed: int,
+    block: int = 1,
 ) -> DetectionScores:
     """``average_precision`` of the classes that the detector and the labels share (``judged_classes``)."""
     renamed = [
         Detections(one.boxes_px, [matched.get(str(name), str(name)) for name in one.classes], one.scores)
         for one in found
     ]
-    return average_precision(renamed, truths, classes=sorted(set(matched.values())), draws=DRAWS, seed=seed)
+    classes = sorted(set(matched.values()))
+    return average_precision(renamed, truths, classes=classes, draws=DRAWS, seed=seed, block=block)
 
 
 def judge(
@@ -103,23 +111,21 @@ def judge(
     Raises:
         EdgeFusionError: as ``detection_result``.
     """
-
-    def found(entry: int, condition: int = 0) -> list[Detections]:
-        return _found(measured, detector.classes, entry, condition)
-
     boxes = list(truths.boxes.values())
     result = detection_result(
-        {entry.name: found(number) for number, entry in enumerate(plan.shown)},
+        {entry.name: found_in(measured, detector.classes, number) for number, entry in enumerate(plan.shown)},
         boxes,
         detector=detector,
         truth=truths.source,
         seed=plan.seed,
+        block=plan.block,
         advance=advance,
     )
     matched = judged_classes(detector.classes, boxes)
     overall = {(0, number): result.entries[entry.name].overall for number, entry in enumerate(plan.entries)}
     for condition, entry in swept(plan):
-        scores = score(found(entry, condition), boxes, matched, seed=plan.seed)
+        found = found_in(measured, detector.classes, entry, condition)
+        scores = score(found, boxes, matched, seed=plan.seed, block=plan.block)
         overall[condition, entry] = _figures(scores.overall)
         advance(1)
     curves = {key: each.figures["AP50"] for key, each in overall.items()}
@@ -141,7 +147,7 @@ def swept(plan: Plan) -> list[tuple[int, int]]:
     ]
 
 
-def _found(measured: Measured, classes: Sequence[str], entry: int, condition: int) -> list[Detections]:
+def found_in(measured: Measured, classes: Sequence[str], entry: int, condition: int = 0) -> list[Detections]:
     """What was found in one entry's images, in the order of pairs."""
     keys = [(condition, entry, pair) for pair in range(len(measured.luma))]
     rows, names = [measured.boxes[key] for key in keys if key in measured.boxes], np.array(classes)

@@ -86,6 +86,11 @@ def rig_truth(boxes: Sequence[Box], *, least_visibility: float = 0.25) -> Truth:
     return Truth(corners + 0.5, [box.label for box in boxes], hidden)
 
 
+def rig_identities(boxes: Sequence[Box]) -> npt.NDArray[np.int64]:
+    """Which object each true box is, [N], in the order of ``rig_truth``."""
+    return np.array([box.identity for box in boxes], np.int64)
+
+
 class Detector:
     """A detector with its weights frozen.
 

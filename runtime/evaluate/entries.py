@@ -47,7 +47,7 @@ class Entry(Protocol):
 
     Attributes:
         name: what the user calls it.
-        kind: ``student``, ``folder`` or ``baseline``.
+        kind: ``student``, ``folder``, ``video`` or ``baseline``.
         identity: changes with whatever could change its images, but not with the pair.
         smallest_side_px: images with a shorter side it cannot fuse.
         fuses: whether it fuses any pair, or only has images of the pairs as they are.
@@ -254,6 +254,17 @@ def _images(folder: Path) -> dict[str, Path]:
         return list_images(folder)
     except InputError:
         return {}
+
+
+def in_order(students: Sequence[Entry], stored: Sequence[Entry], agc: AgcSpec, *, baselines: bool) -> list[Entry]:
+    """Everything that is compared: students first, then what is stored, then baselines."""
+    return [*students, *stored, *(Baseline(name, agc) for name in (BASELINES if baselines else ()))]
+
+
+def sources_alone(entries: Sequence[Entry], agc: AgcSpec) -> list[Entry]:
+    """Visible and thermal, where they are not compared: figures of a detector or of flicker say little without them."""
+    compared = [entry.name for entry in entries if isinstance(entry, Baseline)]
+    return [Baseline(name, agc) for name in ("visible", "thermal") if name not in compared]
 
 
 def check_names(entries: Sequence[Entry]) -> None:

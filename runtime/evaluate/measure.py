@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.errors import RunError
+from edgefusion.core.frames import FramePair
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.metrics.fusion import fusion_metrics
 from edgefusion.recordings.images import ImagePair
 from runtime.evaluate.detector import Detector, DetectorFile
-from runtime.evaluate.entries import Entry, Fuse
+from runtime.evaluate.entries import Entry, Fuse, Fused
 from runtime.evaluate.pairs import Subject
 from runtime.evaluate.pool import compute
 from runtime.evaluate.store import Line, Store
@@ -49,6 +50,7 @@ class Plan:
         detector: looks at every entry's images, if there is one.
         detector_only: entries that only the detector looks at, and only at pairs as they are.
         labelled: names of the pairs that it looks at.
+        block: so many pairs in a row depend on each other: frames of a second; 1 where each stands for itself.
     """
 
     entries: tuple[Entry, ...]
@@ -59,6 +61,7 @@ class Plan:
     detector: DetectorFile | None = None
     detector_only: tuple[Entry, ...] = ()
     labelled: frozenset[str] = frozenset()
+    block: int = 1
 
     @property
     def shown(self) -> tuple[Entry, ...]:
@@ -122,13 +125,37 @@ class Measured:
     computed: int = 0
 
 
-class Bench:
-    """Computes tasks in this process; entries and the detector are opened when first needed."""
+class Opened:
+    """Entries and the detector of a plan in this process, each opened when first needed."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._opened: dict[int, Fuse] = {}
+        self._entries: dict[int, Fuse] = {}
         self._detector: Detector | None = None
+
+    def fuse(self, entry: int, pair: FramePair) -> Fused:
+        """The image that the entry of that number makes of a pair."""
+        if entry not in self._entries:
+            self._entries[entry] = self._plan.shown[entry].open()
+        return self._entries[entry](pair)
+
+    def detect(self, rgb: Bytes) -> Rows | None:
+        """What the detector finds in an image, if there is one."""
+        if self._plan.detector is None:
+            return None
+        # As many threads as this process was given when it was started.
+        self._detector = self._detector or self._plan.detector.open(threads=numba.get_num_threads())
+        found = self._detector(rgb)
+        numbers = [self._detector.classes.index(str(name)) for name in found.classes]
+        return np.column_stack([found.boxes_px, np.array(numbers, np.float64), found.scores])
+
+
+class Bench:
+    """Computes tasks in this process."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._opened = Opened(plan)
 
     def __call__(self, task: Task) -> Done:
         """Fuse whatever the task misses, judge it and look at it; sources are those of the pair as it is."""
@@ -140,27 +167,13 @@ class Bench:
             if need.condition != applied:
                 worse = plan.conditions[need.condition].apply(pair, plan.agc, seed=plan.seed, digest=task.digest)
                 applied = need.condition
-            fused = self._open(need.entry)(worse)
-            boxes = self._detect(fused.rgb()) if need.detect else None
+            fused = self._opened.fuse(need.entry, worse)
+            boxes = self._opened.detect(fused.rgb()) if need.detect else None
             names = need.metrics
             levels = whole(fused.levels)
             values = fusion_metrics(levels, visible=visible, thermal=thermal, names=names) if names else {}
             made.append(Made(values, boxes))
         return Done(task, float(seen.mean()), made)
-
-    def _open(self, entry: int) -> Fuse:
-        if entry not in self._opened:
-            self._opened[entry] = self._plan.shown[entry].open()
-        return self._opened[entry]
-
-    def _detect(self, rgb: Bytes) -> Rows | None:
-        if self._plan.detector is None:
-            return None
-        # As many threads as this process was given when it was started.
-        self._detector = self._detector or self._plan.detector.open(threads=numba.get_num_threads())
-        found = self._detector(rgb)
-        numbers = [self._detector.classes.index(str(name)) for name in found.classes]
-        return np.column_stack([found.boxes_px, np.array(numbers, np.float64), found.scores])
 
 
 def measure(
@@ -178,7 +191,7 @@ def measure(
         EdgeFusionError: a picture that cannot be read, a model that fails.
         RunError: interrupted; what was computed is kept.
     """
-    stores = _Stores(plan)
+    stores = Stores(plan)
     shape = (len(plan.conditions), len(plan.entries), len(subjects), len(plan.metrics))
     measured = Measured(np.full(shape, np.nan), np.full(len(subjects), np.nan))
     for index in range(len(plan.shown)):
@@ -202,7 +215,7 @@ def measure(
     return measured
 
 
-class _Stores:
+class Stores:
     """What is kept of each entry: its figures, and what the detector found in its images, if there is one."""
 
     def __init__(self, plan: Plan) -> None:
@@ -244,7 +257,7 @@ def _task(plan: Plan, subjects: Sequence[Subject], measured: Measured, index: in
     return Task(index, subject.pair, subject.digest, tuple(missing)) if missing else None
 
 
-def _keep(plan: Plan, subject: Subject, stores: _Stores, measured: Measured, done: Done) -> None:
+def _keep(plan: Plan, subject: Subject, stores: Stores, measured: Measured, done: Done) -> None:
     measured.luma[done.task.index] = done.luma
     for need, made in zip(done.task.missing, done.made, strict=True):
         digest, key = subject.digests[need.entry], plan.conditions[need.condition].key(plan.seed)
@@ -258,8 +271,8 @@ def _keep(plan: Plan, subject: Subject, stores: _Stores, measured: Measured, don
 
 
 @contextmanager
-def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Advance]:
-    """A bar on the terminal; nothing where there is none."""
+def progress(what: str, total: int | None, *, hidden: bool = False) -> Iterator[Advance]:
+    """A bar on the terminal, without an end where no total is known; nothing where there is no terminal."""
     if hidden or not sys.stderr.isatty():
         yield lambda count: None
         return

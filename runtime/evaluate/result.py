@@ -43,7 +43,7 @@ class EntryResult(_Part):
     """One entry.
 
     Attributes:
-        kind: ``student``, ``folder`` or ``baseline``.
+        kind: ``student``, ``folder``, ``video`` or ``baseline``.
         facts: of a student: precision, compute, backend, device.
         metrics: metric -> mean over all pairs.
         scenes: the same for pairs of each scene.
@@ -283,6 +283,8 @@ class Braking(_Part):
 class Evaluation(_Part):
     """Everything, schema 1. ``entries`` are in the order given; ``computed`` images were not in the cache.
 
+    ``pairs`` are frames where the source is a clip; ``block`` of them in a row, a second, then count as one draw.
+
     The parts that were not asked for, or that the source has no truth for, are None.
     """
 
@@ -295,6 +297,7 @@ class Evaluation(_Part):
     lower_is_better: list[str]
     seed: int
     resamples: int
+    block: int = 1
     computed: int
     seconds: float
     edgefusion: str

@@ -14,7 +14,7 @@ from runtime.evaluate.entries import Entry
 from runtime.evaluate.measure import Measured, Plan
 from runtime.evaluate.pairs import Subject
 from runtime.evaluate.result import Comparison, Curve, EntryResult, Interval, PairResult, Scene
-from runtime.evaluate.statistics import bootstrap, holm, paired_p, ranks
+from runtime.evaluate.statistics import block_means, bootstrap, holm, paired_p, ranks
 from runtime.evaluate.sweep import KINDS, Condition
 from runtime.evaluate.views import DARK_LEVEL
 
@@ -73,7 +73,7 @@ def _intervals(plan: Plan, figures: Figures) -> list[dict[str, Interval]]:
     """For each entry of figures [entry, pair, metric]: metric -> mean over pairs."""
     entries, pairs, metrics = figures.shape
     columns = figures.transpose(1, 0, 2).reshape(pairs, entries * metrics)
-    rows = np.stack(bootstrap(columns, seed=plan.seed), axis=-1).reshape(entries, metrics, 3)
+    rows = np.stack(bootstrap(columns, seed=plan.seed, block=plan.block), axis=-1).reshape(entries, metrics, 3)
     return [
         {
             name: Interval(mean=mean, low=low, high=high)
@@ -93,7 +93,8 @@ def _comparisons(
             other = against(entry, metric)
             if other is not None:
                 keys.append((entry, metric, other))
-                p_values.append(paired_p(figures[entry, :, metric], figures[other, :, metric]))
+                own, others = (block_means(figures[number, :, metric], plan.block) for number in (entry, other))
+                p_values.append(paired_p(own, others))
                 differences.append(float((figures[entry, :, metric] - figures[other, :, metric]).mean()))
     found: list[dict[str, Comparison]] = [{} for _ in plan.entries]
     for (entry, metric, other), p, p_holm, difference in zip(keys, p_values, holm(p_values), differences, strict=True):

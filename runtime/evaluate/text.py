@@ -14,7 +14,17 @@ from rich.table import Table
 
 from edgefusion.core.files import atomic_write
 from runtime.evaluate.measure import Plan
-from runtime.evaluate.result import Braking, Curve, Detection, EntryDetection, EntryResult, Evaluation, Interval
+from runtime.evaluate.result import (
+    Braking,
+    Curve,
+    Detection,
+    EntryDetection,
+    EntryResult,
+    Evaluation,
+    Interval,
+    Stability,
+    Tracking,
+)
 
 SIGNIFICANT = 0.05
 WIDTH = 200
@@ -30,15 +40,20 @@ def describe(result: Evaluation) -> str:
 def _pairs(result: Evaluation) -> list[str]:
     """Tables of means, of differences to the first entry, of scenes, of each sweep, and of what a detector found."""
     scenes = ", ".join(f"{count} {scene}" for scene, count in result.scenes.items() if count)
+    what, drawn = ("frames", "blocks of a second") if result.block > 1 else ("pairs", "pairs")
     parts = [
-        f"{result.pairs} pairs ({scenes}) of {result.source}; {result.computed} images judged, the rest from the cache",
+        f"{result.pairs} {what} ({scenes}) of {result.source}; {result.computed} images judged, the rest from the "
+        "cache",
         _render(_means(result)),
-        "mean over pairs ± half the 95 % interval (bootstrap); rank: mean place over the metrics; "
+        f"mean over {what} ± half the 95 % interval (bootstrap over {drawn}); rank: mean place over the metrics; "
         + f"↓: lower is better; best in brackets; ~: not told apart from {result.entries[0].name} (p >= {SIGNIFICANT})",
     ]
     parts += [_render(_scene_table(result))] if sum(count > 0 for count in result.scenes.values()) > 1 else []
     parts += [_render(_curve_table(result, curve)) for curve in result.curves]
-    return parts + (_detection_parts(result.detection) if result.detection else [])
+    drawn = drawn if result.block > 1 else f"the {result.detection.images if result.detection else 0} images"
+    parts += _detection_parts(result.detection, drawn) if result.detection else []
+    parts += _stability_parts(result.stability) if result.stability else []
+    return parts + (_tracking_parts(result.tracking) if result.tracking else [])
 
 
 def braking_parts(braking: Braking) -> list[str]:
@@ -100,13 +115,13 @@ def _curve_table(result: Evaluation, curve: Curve) -> Table:
     return table
 
 
-def _detection_parts(detection: Detection) -> list[str]:
+def _detection_parts(detection: Detection, drawn: str) -> list[str]:
     unknown = f"; not judged, as it has no such class: {', '.join(detection.unknown_classes)}"
     return [
         f"detector {detection.detector} ({detection.layout}), frozen, on {detection.images} images; true boxes of "
         f"{detection.truth}{unknown if detection.unknown_classes else ''}",
         _render(_detection_table(detection)),
-        f"mean over classes ± half the 95 % interval (bootstrap over the {detection.images} images); "
+        f"mean over classes ± half the 95 % interval (bootstrap over {drawn}); "
         "recall at an overlap of 0.5, by size of box; last column: AP50 less that of visible, with its interval",
         _render(_class_table(detection)),
     ]
@@ -129,6 +144,34 @@ def _class_table(detection: Detection) -> Table:
     for name, entry in detection.entries.items():
         table.add_row(name, *(_found(scores.figures["AP50"]) for scores in entry.classes.values()))
     return table
+
+
+def _stability_parts(stability: Stability) -> list[str]:
+    table = Table("entry", "flicker ↓", "p95")
+    for name, entry in sorted(stability.entries.items(), key=lambda item: item[1].flicker.mean):
+        half = (entry.flicker.high - entry.flicker.low) / 2
+        table.add_row(name, f"{entry.flicker.mean:.3f} ±{half:.2g}", f"{entry.p95:.3f}")
+    steps = next(iter(stability.entries.values())).steps
+    return [
+        _render(table),
+        f"flicker: mean change from frame to frame that is not motion, grey levels, over {len(steps)} steps "
+        f"({steps.count(None)} of them cuts, left out) at {stability.fps:g} a second; motion found in the "
+        + stability.guide,
+    ]
+
+
+def _tracking_parts(tracking: Tracking) -> list[str]:
+    figures = ("truths", "matches", "misses", "false_positives", "switches") if tracking.truth else ()
+    table = Table("entry", "tracks", "median frames", *(name.replace("_", " ") for name in figures))
+    if tracking.truth:
+        table.add_column("MOTA")
+    for name, entry in tracking.entries.items():
+        accuracy = ["-" if entry.accuracy is None else f"{entry.accuracy:.3f}"] if tracking.truth else []
+        counts = [str(getattr(entry, figure)) for figure in figures]
+        table.add_row(name, str(entry.tracks), f"{entry.median_frames:g}", *counts, *accuracy)
+    classes = ", ".join(tracking.classes) or "nothing"
+    truth = f"true identities of {tracking.truth}" if tracking.truth else "true identities are not known"
+    return [_render(table), f"tracks of {classes}; {tracking.tracker}; {truth}"]
 
 
 def _found(interval: Interval | None) -> str:
@@ -154,9 +197,10 @@ def to_json(result: Evaluation) -> str:
 
 
 def write_csv(
-    path: Path, plan: Plan, figures: npt.NDArray[np.float64], names: Sequence[str], scenes: Sequence[str]
-) -> None:
-    """A row for each pair, entry and condition, whole or not at all.
+    path: Path, plan: Plan, figures: npt.NDArray[np.float64], names: Sequence[str], scenes: Sequence[str], *,
+    stability: Stability | None = None,
+) -> None:  # fmt: skip
+    """A row for each pair, entry and condition, of a clip with its flicker; whole or not at all.
 
     Raises:
         MachineError: the place is not writable or full.
@@ -164,13 +208,21 @@ def write_csv(
     with atomic_write(path) as stream:
         text = io.TextIOWrapper(stream, "utf-8", newline="")
         rows = csv.writer(text)
-        rows.writerow(["pair", "scene", "entry", "sweep", "strength", *plan.metrics])
+        flicker = ["flicker"] if stability else []
+        rows.writerow(["pair", "scene", "entry", "sweep", "strength", *plan.metrics, *flicker])
         for (condition, entry, index), row in _rows(plan, figures):
             step = plan.conditions[condition]
             start = [names[index], scenes[index], plan.entries[entry].name, step.kind, f"{step.strength:g}"]
-            rows.writerow([*start, *(repr(value) for value in row)])
+            steps = [_step(stability, plan.entries[entry].name, index)] if stability else []
+            rows.writerow([*start, *(repr(value) for value in row), *steps])
         text.flush()
         text.detach()
+
+
+def _step(stability: Stability, entry: str, frame: int) -> str:
+    """The change from the frame before; nothing for the first frame and at cuts."""
+    step = stability.entries[entry].steps[frame - 1] if frame else None
+    return "" if step is None else repr(step)
 
 
 def _rows(plan: Plan, figures: npt.NDArray[np.float64]) -> list[tuple[tuple[int, int, int], list[float]]]:

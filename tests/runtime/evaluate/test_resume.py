@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from scenes import write_folder
+from scenes import write_folder, write_video
 
 PAIRS = 40
 ENTRIES = 5
@@ -45,13 +45,22 @@ def kept(cache: Path) -> int:
     return count
 
 
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A clip of as many frames, as the command names it."""
+    folder = tmp_path_factory.mktemp("resume-clip")
+    halves = [(f"--{half}", write_video(folder / f"{half}.mp4", PAIRS, (128, 96))) for half in ("visible", "thermal")]
+    return [str(word) for half in halves for word in half]
+
+
 @pytest.fixture
-def running(drive: Path, cache: Path) -> Iterator[Callable[[int], subprocess.Popen[str]]]:
+def running(drive: Path, cache: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts an evaluation in a process group of its own, and returns when it has computed a few pairs."""
     started = []
 
-    def start(workers: int) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "edgefusion.cli", "evaluate", "--pairs", str(drive), "--json"]
+    def start(workers: int, source: list[str] | None = None) -> subprocess.Popen[str]:
+        source = source or ["--pairs", str(drive)]
+        command = [sys.executable, "-m", "edgefusion.cli", "evaluate", *source, "--json"]
         process = subprocess.Popen(
             [*command, "--workers", str(workers)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
@@ -70,8 +79,8 @@ def running(drive: Path, cache: Path) -> Iterator[Callable[[int], subprocess.Pop
         process.communicate()
 
 
-def evaluate(edgefusion: Callable[..., Result], drive: Path) -> dict[str, Any]:
-    done = edgefusion("evaluate", "--pairs", drive, "--json")
+def evaluate(edgefusion: Callable[..., Result], *source: object) -> dict[str, Any]:
+    done = edgefusion("evaluate", *source, "--json")
     assert done.exit_code == 0, done.output
     result: dict[str, Any] = json.loads(done.stdout)
     return result
@@ -99,14 +108,42 @@ def test_a_killed_evaluation_computes_only_what_is_missing(
     assert group_is_gone(process), "a worker outlived its parent"
     before, total = kept(cache), PAIRS * (ENTRIES + 1)
     assert 12 <= before < total
-    resumed = evaluate(edgefusion, drive)
+    resumed = evaluate(edgefusion, "--pairs", drive)
     assert resumed["computed"] == total - before
-    again = evaluate(edgefusion, drive)
+    again = evaluate(edgefusion, "--pairs", drive)
     assert again["computed"] == 0
     shutil.rmtree(cache)
-    fresh = evaluate(edgefusion, drive)
+    fresh = evaluate(edgefusion, "--pairs", drive)
     assert fresh["computed"] == total
     assert resumed["entries"] == again["entries"] == fresh["entries"]
+
+
+def test_a_clip_goes_on_where_it_was_killed(
+    edgefusion: Callable[..., Result], running: Callable[..., subprocess.Popen[str]], clip: list[str], cache: Path
+) -> None:
+    process = running(2, clip)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert group_is_gone(process), "a worker outlived its parent"
+    before, total = kept(cache), PAIRS * (ENTRIES + 1)
+    assert 12 <= before < total
+    resumed = evaluate(edgefusion, *clip, "--workers", 1)
+    assert resumed["computed"] == total - before
+    shutil.rmtree(cache)
+    fresh = evaluate(edgefusion, *clip, "--workers", 1)
+    assert fresh["computed"] == total
+    for part in ("entries", "per_pair", "stability"):
+        assert resumed[part] == fresh[part]
+
+
+def test_ctrl_c_on_a_clip_says_how_many_frames_are_kept(
+    running: Callable[..., subprocess.Popen[str]], clip: list[str]
+) -> None:
+    process = running(2, clip)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (5, "")
+    assert f"of {PAIRS} frames are done and kept; the same command goes on there" in errors
 
 
 def test_ctrl_c_says_how_far_it_came(running: Callable[[int], subprocess.Popen[str]], cache: Path) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from runtime.evaluate.statistics import bootstrap, holm, paired_p, ranks
+from edgefusion.metrics.resampling import draw_counts
+from runtime.evaluate.statistics import block_means, bootstrap, holm, paired_p, ranks
 
 
 def test_the_interval_is_that_of_scipys_percentile_bootstrap() -> None:
@@ -70,3 +71,48 @@ def test_several_tests_are_corrected_by_holm() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def frames(clips: int, count: int = 300, memory: float = 0.9) -> np.ndarray:
+    """Figures [frames, clips] about 5, each frame's like the one before: of a memory of 1 / (1 - memory) frames."""
+    draw = np.random.default_rng(1)
+    found = np.empty((count, clips))
+    found[0] = draw.normal(size=clips)
+    for number in range(1, count):
+        found[number] = memory * found[number - 1] + np.sqrt(1 - memory**2) * draw.normal(size=clips)
+    return found + 5
+
+
+def test_of_frames_only_intervals_over_blocks_hold_the_truth() -> None:
+    figures = frames(400)
+
+    def held(block: int) -> float:
+        _, low, high = bootstrap(figures, seed=0, resamples=400, block=block)
+        return float(((low <= 5) & (high >= 5)).mean())
+
+    assert held(1) < 0.5
+    assert held(30) > 0.75
+
+
+def test_of_frames_only_tests_of_block_means_are_seldom_fooled() -> None:
+    figures = frames(200)
+
+    def fooled(block: int) -> float:
+        p_values = [paired_p(block_means(column, block), np.full(1, 5.0)) for column in figures.T]
+        return float(np.mean(np.array(p_values) < 0.05))
+
+    assert fooled(1) > 0.4
+    assert fooled(30) < 0.2
+
+
+def test_block_means_are_means_of_frames_in_a_row() -> None:
+    assert block_means(np.arange(10.0), 2).tolist() == [0.5, 2.5, 4.5, 6.5, 8.5]
+    assert block_means(np.arange(9.0), 2).tolist() == [0.5, 2.5, 4.5, 6.5, 8.0]
+    assert block_means(np.arange(4.0), 30).tolist() == [0, 1, 2, 3]  # a quarter of so short a clip
+
+
+def test_each_frame_counts_alike_in_blocks() -> None:
+    draw = np.random.default_rng(0)
+    counts = np.mean([draw_counts(draw, 20, 6) for _ in range(4000)], axis=0)
+    assert counts == pytest.approx(np.ones(20), abs=0.08)
+    assert {int(draw_counts(draw, 20, 6).sum()) for _ in range(20)} == {20}

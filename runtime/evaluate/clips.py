@@ -1,0 +1,325 @@
+"""Clips: frame pairs in a row, of a recording or of the simulated rig, as every entry sees them.
+
+Thermal is registered to visible and brought to 8 bits once, by the vehicle's own ``Pack`` and the gain control with its
+memory of the frames before. Its ranges are found first, in one pass, so that any process can start at any frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from edgefusion.core.errors import InputError, RecordingError, UsageError
+from edgefusion.core.frames import Frame, FramePair, PixelFormat
+from edgefusion.core.geometry import Matrix, Size
+from edgefusion.core.rig import Rig, registered
+from edgefusion.kernels.agc import Agc, AgcSpec
+from edgefusion.kernels.cpu import HISTOGRAM_BITS, PHASES, Pack, shuffle, tensor_size
+from edgefusion.recordings.recording import open_recording
+from runtime.capture.simulated import SimulatedRig
+from runtime.evaluate.store import code_version
+from runtime.evaluate.views import Bytes, with_levels
+
+SIMULATED_FRAMES = 300
+SIMULATED_BITS = 14
+FEWEST_FRAMES = 2
+
+Advance = Callable[[int], None]
+Fetch = Callable[[int], FramePair]
+"""Number of a frame -> the pair as its cameras delivered it."""
+
+Item = TypeVar("Item")
+
+
+class Cursor(Generic[Item]):
+    """Items of a stream by number. Going on is cheap; going back opens the stream again.
+
+    Args:
+        start: opens the stream.
+        what: names it where it ends too early.
+    """
+
+    def __init__(self, start: Callable[[], Iterator[Item]], what: Path) -> None:
+        self._start, self._what = start, what
+        self._items: Iterator[Item] = iter(())
+        self._held: tuple[int, Item] | None = None
+
+    def __call__(self, number: int) -> Item:
+        """Item ``number``, from 0.
+
+        Raises:
+            RecordingError: the stream ends before it.
+        """
+        if self._held is None or number < self._held[0]:
+            self._items, self._held = self._start(), None
+        position = -1 if self._held is None else self._held[0]
+        for item in islice(self._items, number - position):
+            position += 1
+            self._held = position, item
+        if self._held is None or self._held[0] != number:
+            raise RecordingError(f"it ends before frame {number}", where=self._what, remedy="copy it again")
+        return self._held[1]
+
+
+class Footage(Protocol):
+    """Where the frames of a clip come from; it travels to other processes.
+
+    Attributes:
+        name: what to call it.
+        visible, thermal: where each camera's frames lie, in words if in no file.
+        fps: frames a second.
+        bits: significant bits of a Y16 thermal reading.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def visible(self) -> Path: ...  # noqa: D102
+    @property
+    def thermal(self) -> Path: ...  # noqa: D102
+    @property
+    def fps(self) -> float: ...  # noqa: D102
+    @property
+    def bits(self) -> int: ...  # noqa: D102
+
+    def digest(self) -> str:
+        """Changes with whatever could change a frame."""
+
+    def registration(self, visible: Size, thermal: Size) -> Matrix:
+        """[3, 3] registration for frames of these sizes."""
+
+    def read(self) -> Iterator[FramePair]:
+        """Every pair from the first."""
+
+    def open(self) -> Fetch:
+        """Any pair by its number."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Two videos.
+
+    Args:
+        visible, thermal: the files.
+        fps: frames a second.
+        intersect: take the frames that both have.
+        rig: the two cameras' registration, where they do not show the same view already.
+    """
+
+    visible: Path
+    thermal: Path
+    fps: float
+    intersect: bool = False
+    rig: Rig | None = None
+
+    @property
+    def name(self) -> str:
+        """Both files."""
+        return f"{self.visible} and {self.thermal}"
+
+    @property
+    def bits(self) -> int:
+        """As the rig says."""
+        return self.rig.thermal.bits if self.rig else 16
+
+    def digest(self) -> str:
+        """Of both files' content."""
+        return " ".join(file_digest(path) for path in (self.visible, self.thermal))
+
+    def registration(self, visible: Size, thermal: Size) -> Matrix:
+        """The rig's, or that of two images of one view."""
+        return (self.rig.registration_for if self.rig else registered)(visible, thermal)
+
+    def read(self) -> Iterator[FramePair]:
+        """Both videos in step."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the user was told when the recording was chosen
+            return iter(open_recording(self.visible, self.thermal, intersect=self.intersect))
+
+    def open(self) -> Fetch:
+        """By decoding on, or from the start."""
+        return Cursor(self.read, self.visible)
+
+
+@dataclass(frozen=True)
+class Driven:
+    """The simulated rig's drive."""
+
+    rig: SimulatedRig
+    bits = SIMULATED_BITS
+
+    @property
+    def name(self) -> str:
+        """Seed and fog."""
+        return f"simulated rig, seed {self.rig.seed}, fog {self.rig.fog:g}"
+
+    @property
+    def visible(self) -> Path:
+        """No file."""
+        return Path(f"{self.name}, visible")
+
+    @property
+    def thermal(self) -> Path:
+        """No file."""
+        return Path(f"{self.name}, thermal")
+
+    @property
+    def fps(self) -> float:
+        """The rig's."""
+        return self.rig.fps
+
+    def digest(self) -> str:
+        """Of the rig's settings and the code that draws."""
+        return f"{self.rig} {code_version('runtime.capture', 'runtime.capture.night_drive')}"
+
+    def registration(self, visible: Size, thermal: Size) -> Matrix:
+        """Exact."""
+        return self.rig.registration
+
+    def read(self) -> Iterator[FramePair]:
+        """The drive from its start, without end."""
+        number = 0
+        while True:
+            yield self.rig.render(number)
+            number += 1
+
+    def open(self) -> Fetch:
+        """Rendered by number."""
+        return self.rig.render
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip whose frames have been looked through.
+
+    Attributes:
+        footage: where its frames come from.
+        frames: how many are taken.
+        size_px: (width, height) of visible, and of everything after.
+        registration: [3, 3], visible pixel -> thermal point.
+        ranges: the thermal readings that become 0 and 1 in each frame.
+        digest: changes with whatever could change a frame as entries see it, beside its number.
+    """
+
+    footage: Footage
+    frames: int
+    size_px: Size
+    registration: Matrix
+    ranges: tuple[tuple[float, float], ...]
+    digest: str
+
+    @property
+    def second(self) -> int:
+        """Frames a second, at least one."""
+        return max(round(self.footage.fps), 1)
+
+    def frame_name(self, number: int) -> str:
+        """What a frame is called among pairs."""
+        return f"frame {number:06}"
+
+    def frame_digest(self, number: int) -> str:
+        """Of one frame's content."""
+        return hashlib.sha256(f"{self.digest} {number}".encode()).hexdigest()
+
+
+def look_through(footage: Footage, agc: AgcSpec, *, frames: int | None, advance: Advance) -> Clip:
+    """Read a clip once: its length, its size, and the thermal range of every frame.
+
+    Args:
+        footage: where it comes from.
+        agc: the gain control.
+        frames: take so many, or all.
+        advance: told how many frames were read.
+
+    Raises:
+        InputError: fewer than two frames.
+        RecordingError: a frame that cannot be decoded, or videos of unequal length.
+    """
+    ranges: list[tuple[float, float]] = []
+    forms: list[tuple[Size, Size]] = []
+    control: Agc | None = None
+    for pair in islice(footage.read(), frames):
+        control = control or Agc(agc, pair.thermal.format)
+        forms = forms or [(pair.visible.size_px, pair.thermal.size_px)]
+        ranges.append(control.range(pair.thermal))
+        if pair.thermal.format is PixelFormat.Y16:
+            shift = max(footage.bits - HISTOGRAM_BITS, 0)
+            control.update(_histogram(pair.thermal, shift), 1 << shift)
+        advance(1)
+    if len(ranges) < FEWEST_FRAMES:
+        raise InputError(f"{len(ranges)} frames: no clip", where=footage.visible, remedy="give two frames or more")
+    registration = footage.registration(*forms[0])
+    depends_on = [footage.digest(), registration.tolist(), footage.bits, asdict(agc)]
+    digest = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
+    return Clip(footage, len(ranges), forms[0][0], registration, tuple(ranges), digest)
+
+
+def _histogram(thermal: Frame, shift: int) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    """As ``Pack`` counts: the last bin holds whatever is higher."""
+    bins = 1 << HISTOGRAM_BITS
+    counted = np.bincount(np.minimum(thermal.pixels.reshape(-1) >> shift, bins - 1), minlength=bins)
+    return counted.astype(np.uint32)
+
+
+class Views:
+    """A clip's frames as entries see them, by number: visible in RGB, thermal in 8 bits, pixel on pixel."""
+
+    def __init__(self, clip: Clip) -> None:
+        self._clip, self._fetch = clip, clip.footage.open()
+        width, height = tensor_size(clip.size_px)
+        self._x = np.empty((2 * PHASES**2, height // PHASES, width // PHASES), np.float32)
+        self._pack: Pack | None = None
+
+    def __call__(self, number: int) -> FramePair:
+        """Frame ``number``, from 0; its visible frame's sequence is that number."""
+        pair, clip = self._fetch(number), self._clip
+        if self._pack is None:
+            forms = [(frame.format, frame.size_px) for frame in (pair.visible, pair.thermal)]
+            self._pack = Pack(forms[0], forms[1], registration=clip.registration, bits=clip.footage.bits)
+        low, high = clip.ranges[number]
+        self._pack(pair, self._x, low=low, high=high)
+        columns, rows = clip.size_px
+        thermal: Bytes = (shuffle(self._x[PHASES**2 :])[:rows, :columns] * 255 + 0.5).astype(np.uint8)
+        rgb = pair.visible.pixels.astype(np.uint8, copy=False)
+        view = with_levels(pair, rgb, thermal)
+        return FramePair(view.visible, view.thermal, clip.frame_name(number))
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, read in parts.
+
+    Raises:
+        RecordingError: it cannot be read.
+    """
+    found = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while part := stream.read(1 << 20):
+                found.update(part)
+    except OSError as error:
+        raise RecordingError(f"cannot be read ({error.strerror})", where=path) from error
+    return found.hexdigest()
+
+
+def recorded(paths: tuple[Path, Path], *, intersect: bool, rig: Rig | None) -> Recorded:
+    """The footage of a recording.
+
+    Raises:
+        RecordingError: missing, unreadable, or not matching.
+        UsageError: still images, of which nobody knows how fast they came.
+    """
+    recording = open_recording(*paths, intersect=intersect)
+    if recording.fps is None:
+        raise UsageError(
+            f"{paths[0]} holds still images, not a clip",
+            remedy="judge them with --pairs, or make a video of each camera's",
+        )
+    return Recorded(*paths, recording.fps, intersect, rig)
