@@ -21,14 +21,13 @@ from edgefusion.kernels.cpu import to_rgb
 from edgefusion.recordings.images import write_png
 from edgefusion.recordings.options import chosen_recording
 from edgefusion.recordings.recording import Recording
-from runtime.capture.simulated import SimulatedRig
+from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
 from runtime.fusion import Fusion, Registration
 from runtime.pipeline import Pipeline, Statistics, stop_on_signals
 from runtime.record import RunRecord, make_record, write_record
 from runtime.sinks import open_sink
 
 SIMULATED_FRAMES = 300
-SIMULATED_BITS = 14
 Show = Callable[[Statistics], None]
 
 
@@ -121,7 +120,7 @@ def _simulated(settings: RunSettings, rig: Rig | None) -> _Source:
         pairs = itertools.cycle([simulated.render(index) for index in range(settings.prerender)])
     name = f"simulated rig, seed {settings.seed}, fog {settings.fog:g}"
     return _Source(
-        name, pairs, frames, simulated.fps, False, lambda visible, thermal: simulated.registration, SIMULATED_BITS
+        name, pairs, frames, simulated.fps, False, lambda visible, thermal: simulated.registration, THERMAL_BITS
     )
 
 

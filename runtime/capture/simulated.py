@@ -19,6 +19,9 @@ Matrix = npt.NDArray[np.float64]
 Size = tuple[int, int]
 
 SMALLEST_PX = 32
+THERMAL_BITS = 14
+"""Of a Y16 reading."""
+
 FOCAL_PER_WIDTH = 1.05
 """The visible camera sees 51 degrees across."""
 

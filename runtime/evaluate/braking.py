@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil, inf
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.frames import Frame, FramePair, PixelFormat
-from edgefusion.kernels.agc import Agc, AgcSpec
+from edgefusion.core.frames import FramePair, PixelFormat
+from edgefusion.kernels.agc import AgcSpec
 from runtime.capture.approach import LEAD_S, Approach
+from runtime.capture.simulated import THERMAL_BITS
 from runtime.evaluate.result import BrakingRun
-from runtime.evaluate.views import whole, with_levels
+from runtime.evaluate.views import RegisteredThermal, SteadyGain
 
 Doubles = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float64]
@@ -105,14 +105,17 @@ def decide(
         rule: the controller's.
         agc: gain control of thermal.
     """
-    rule, gain = rule or Rule(), RegisteredThermal(approach.rig.registration, agc or AgcSpec())
+    rule, gain = rule or Rule(), SteadyGain(agc or AgcSpec(), PixelFormat.Y16, bits=THERMAL_BITS)
+    registered = RegisteredThermal(approach.rig.registration, bits=THERMAL_BITS)
     streaks, decided = dict.fromkeys(eyes, 0), dict.fromkeys(eyes, inf)
     for number in range(ceil(LEAD_S * rule.fps)):
         waiting = [name for name in eyes if decided[name] == inf]
         if not waiting:
             break
         time_s = number / rule.fps
-        pair = gain(approach.render(time_s, approach.speed_mps * time_s))
+        given = approach.render(time_s, approach.speed_mps * time_s)
+        low, high = gain.range(given.thermal)
+        pair = registered(given, low=low, high=high)
         for name in waiting:
             seen = _in_corridor(approach, eyes[name](pair), rule, time_s)
             streaks[name] = streaks[name] + 1 if seen else 0
@@ -126,26 +129,6 @@ def _in_corridor(approach: Approach, boxes: Doubles, rule: Rule, time_s: float) 
     right, gap = approach.on_road(feet, approach.speed_mps * time_s).T
     near = gap <= rule.horizon_s * approach.speed_mps
     return bool((near & (np.abs(right) <= rule.corridor_m / 2)).any())
-
-
-class RegisteredThermal:
-    """Brings thermal over the visible view, and to 8 bits by a gain control that remembers the frames before."""
-
-    def __init__(self, registration: Matrix, spec: AgcSpec) -> None:
-        self._registration, self._agc = registration, Agc(spec, PixelFormat.Y16)
-
-    def __call__(self, pair: FramePair) -> FramePair:
-        """The pair with that thermal; 16-bit thermal and RGB visible are needed."""
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        counts = cv2.warpPerspective(
-            pair.thermal.pixels, self._registration, pair.visible.size_px, flags=flags, borderMode=cv2.BORDER_REPLICATE
-        )
-        given = pair.thermal
-        frame = Frame(np.asarray(counts, np.uint16), given.format, given.timestamp_ns, given.clock, given.sequence)
-        low, high = self._agc.range(frame)
-        self._agc.update(np.bincount(frame.pixels.reshape(-1)).astype(np.uint32), 1)
-        levels = (counts.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
-        return with_levels(pair, pair.visible.pixels.astype(np.uint8, copy=False), whole(levels))
 
 
 def outcome(approach: Approach, vehicle: Vehicle, decided_s: float) -> BrakingRun:

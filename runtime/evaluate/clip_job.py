@@ -11,7 +11,7 @@ from edgefusion.recordings.mot import FrameTruth, read_mot
 from edgefusion.recordings.options import chosen_paths
 from runtime.capture.simulated import SimulatedRig
 from runtime.evaluate import detection as judging
-from runtime.evaluate.clips import SIMULATED_FRAMES, Clip, Driven, Footage, look_through, recorded
+from runtime.evaluate.clips import SIMULATED_FRAMES, Clip, Driven, Footage, Views, look_through, recorded
 from runtime.evaluate.detector import Detector, DetectorFile, rig_identities, rig_truth
 from runtime.evaluate.entries import check_names, in_order, open_students, sources_alone
 from runtime.evaluate.frames import frame_subjects, measure_frames
@@ -32,7 +32,7 @@ SOURCES = "--pairs DIR, --recording R (or --visible V --thermal T), or --simulat
 
 
 def find_footage(settings: EvaluateSettings) -> Footage | None:
-    """The clip that the settings name, or None if they name pairs, or only ask for what needs no source.
+    """The clip that the settings name, or None if they name still pairs, or only ask for what needs no source.
 
     Raises:
         UsageError: no source and nothing that does without, several, or options that do not go with it.
@@ -44,23 +44,23 @@ def find_footage(settings: EvaluateSettings) -> Footage | None:
         raise UsageError("several sources", remedy=f"give one of {SOURCES}")
     if not any(given) and not settings.brake:
         raise UsageError("nothing to judge", remedy=f"give {SOURCES}; or --brake N with --detector model.onnx")
-    _check_options(settings)
+    stills = settings.pairs is not None or (paths is not None and paths[0].is_dir() and paths[1].is_dir())
+    _check_options(settings, clip=not stills)
     if settings.simulated:
         return Driven(SimulatedRig(seed=settings.seed, fog=settings.fog))
-    if paths is None:
+    if paths is None or stills:
         return None
     rig = load_rig(settings.rig_path) if settings.rig_path else None
     return recorded(paths, intersect=settings.intersect, rig=rig)
 
 
-def _check_options(settings: EvaluateSettings) -> None:
-    clip = settings.pairs is None
+def _check_options(settings: EvaluateSettings, *, clip: bool) -> None:
     judging_only = [f"--{name}" for name in OF_A_SOURCE if getattr(settings, name) and not settings.has_source]
     unfit = {
         f"{', '.join(judging_only)} without pairs or a clip": bool(judging_only),
         "--frames is for clips": settings.frames is not None and not clip,
         "--fog is for the simulated rig": bool(settings.fog) and not settings.simulated,
-        "--rig is for a recording": settings.rig_path is not None and (settings.simulated or not clip),
+        "--rig is for a recording of videos": settings.rig_path is not None and (settings.simulated or not clip),
         "--misalign and --degrade are for pairs": clip and bool(settings.misalign or settings.degrade),
         "--labels is for pairs or a recording": settings.simulated and settings.labels is not None,
         "--classes names the classes of labels": settings.simulated and settings.classes is not None,
@@ -105,6 +105,7 @@ def judge_clip(
         detection=detection,
         stability=stability(plan, steps, fps=footage.fps),
         tracking=tracking,
+        load=Views(clip),
         scene="night" if settings.simulated else None,  # a camera's gain makes a lit road brighter than DARK_LEVEL
     )  # fmt: skip
 

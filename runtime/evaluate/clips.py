@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -15,21 +16,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-import numpy as np
-
-from edgefusion.core.errors import InputError, RecordingError, UsageError
-from edgefusion.core.frames import Frame, FramePair, PixelFormat
+from edgefusion.core.errors import InputError, RecordingError
+from edgefusion.core.frames import FramePair
 from edgefusion.core.geometry import Matrix, Size
 from edgefusion.core.rig import Rig, registered
-from edgefusion.kernels.agc import Agc, AgcSpec
-from edgefusion.kernels.cpu import HISTOGRAM_BITS, PHASES, Pack, shuffle, tensor_size
+from edgefusion.kernels.agc import AgcSpec
 from edgefusion.recordings.recording import open_recording
-from runtime.capture.simulated import SimulatedRig
+from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
 from runtime.evaluate.store import code_version
-from runtime.evaluate.views import Bytes, with_levels
+from runtime.evaluate.views import RegisteredThermal, SteadyGain
 
 SIMULATED_FRAMES = 300
-SIMULATED_BITS = 14
 FEWEST_FRAMES = 2
 
 Advance = Callable[[int], None]
@@ -154,7 +151,7 @@ class Driven:
     """The simulated rig's drive."""
 
     rig: SimulatedRig
-    bits = SIMULATED_BITS
+    bits = THERMAL_BITS
 
     @property
     def name(self) -> str:
@@ -245,14 +242,11 @@ def look_through(footage: Footage, agc: AgcSpec, *, frames: int | None, advance:
     """
     ranges: list[tuple[float, float]] = []
     forms: list[tuple[Size, Size]] = []
-    control: Agc | None = None
+    control: SteadyGain | None = None
     for pair in islice(footage.read(), frames):
-        control = control or Agc(agc, pair.thermal.format)
+        control = control or SteadyGain(agc, pair.thermal.format, bits=footage.bits)
         forms = forms or [(pair.visible.size_px, pair.thermal.size_px)]
         ranges.append(control.range(pair.thermal))
-        if pair.thermal.format is PixelFormat.Y16:
-            shift = max(footage.bits - HISTOGRAM_BITS, 0)
-            control.update(_histogram(pair.thermal, shift), 1 << shift)
         advance(1)
     if len(ranges) < FEWEST_FRAMES:
         raise InputError(f"{len(ranges)} frames: no clip", where=footage.visible, remedy="give two frames or more")
@@ -262,35 +256,18 @@ def look_through(footage: Footage, agc: AgcSpec, *, frames: int | None, advance:
     return Clip(footage, len(ranges), forms[0][0], registration, tuple(ranges), digest)
 
 
-def _histogram(thermal: Frame, shift: int) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    """As ``Pack`` counts: the last bin holds whatever is higher."""
-    bins = 1 << HISTOGRAM_BITS
-    counted = np.bincount(np.minimum(thermal.pixels.reshape(-1) >> shift, bins - 1), minlength=bins)
-    return counted.astype(np.uint32)
-
-
 class Views:
     """A clip's frames as entries see them, by number: visible in RGB, thermal in 8 bits, pixel on pixel."""
 
     def __init__(self, clip: Clip) -> None:
         self._clip, self._fetch = clip, clip.footage.open()
-        width, height = tensor_size(clip.size_px)
-        self._x = np.empty((2 * PHASES**2, height // PHASES, width // PHASES), np.float32)
-        self._pack: Pack | None = None
+        self._registered = RegisteredThermal(clip.registration, bits=clip.footage.bits)
 
     def __call__(self, number: int) -> FramePair:
         """Frame ``number``, from 0; its visible frame's sequence is that number."""
-        pair, clip = self._fetch(number), self._clip
-        if self._pack is None:
-            forms = [(frame.format, frame.size_px) for frame in (pair.visible, pair.thermal)]
-            self._pack = Pack(forms[0], forms[1], registration=clip.registration, bits=clip.footage.bits)
-        low, high = clip.ranges[number]
-        self._pack(pair, self._x, low=low, high=high)
-        columns, rows = clip.size_px
-        thermal: Bytes = (shuffle(self._x[PHASES**2 :])[:rows, :columns] * 255 + 0.5).astype(np.uint8)
-        rgb = pair.visible.pixels.astype(np.uint8, copy=False)
-        view = with_levels(pair, rgb, thermal)
-        return FramePair(view.visible, view.thermal, clip.frame_name(number))
+        low, high = self._clip.ranges[number]
+        view = self._registered(self._fetch(number), low=low, high=high)
+        return FramePair(view.visible, view.thermal, self._clip.frame_name(number))
 
 
 def file_digest(path: Path) -> str:
@@ -310,16 +287,10 @@ def file_digest(path: Path) -> str:
 
 
 def recorded(paths: tuple[Path, Path], *, intersect: bool, rig: Rig | None) -> Recorded:
-    """The footage of a recording.
+    """The footage of a recording of two videos.
 
     Raises:
         RecordingError: missing, unreadable, or not matching.
-        UsageError: still images, of which nobody knows how fast they came.
     """
     recording = open_recording(*paths, intersect=intersect)
-    if recording.fps is None:
-        raise UsageError(
-            f"{paths[0]} holds still images, not a clip",
-            remedy="judge them with --pairs, or make a video of each camera's",
-        )
-    return Recorded(*paths, recording.fps, intersect, rig)
+    return Recorded(*paths, recording.fps or math.nan, intersect, rig)  # every video has a rate

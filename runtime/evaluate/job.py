@@ -12,6 +12,8 @@ from edgefusion.core.errors import MachineError, UsageError
 from edgefusion.core.optional import require
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.metrics.fusion import LOWER_IS_BETTER, METRICS, known_metrics
+from runtime.capture.approach import Approach
+from runtime.capture.simulated import SimulatedRig
 from runtime.evaluate import summary
 from runtime.evaluate.approaches import Drill, drive, drives
 from runtime.evaluate.braking import Rule, Vehicle
@@ -19,7 +21,7 @@ from runtime.evaluate.clip_job import find_footage, judge_clip
 from runtime.evaluate.detector import Detector, DetectorFile
 from runtime.evaluate.entries import Entry, check_names, in_order, open_students
 from runtime.evaluate.measure import progress
-from runtime.evaluate.page import make_thumbnails, pictured_pairs, write_page
+from runtime.evaluate.page import make_thumbnails, shown_pairs, write_page
 from runtime.evaluate.pair_job import judge_pairs
 from runtime.evaluate.result import SCHEMA, Braking, Evaluation
 from runtime.evaluate.settings import EvaluateSettings, Judged, listed
@@ -37,16 +39,14 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         EdgeFusionError: whatever is wrong with the settings, the pairs, an entry or this machine.
     """
     start = time.monotonic()
-    for path in (settings.csv, settings.html):
-        if path and not path.parent.is_dir():
-            raise MachineError("no such folder", where=path.parent, remedy="make it first")
+    _check(settings)
     metrics, sweeps = _chosen(settings.metrics), _sweeps(settings)
     footage, detector = find_footage(settings), _detector(settings)
     judged = None
     if footage:
         judged = judge_clip(settings, footage, metrics, detector)
-    elif settings.pairs:
-        judged = judge_pairs(settings, settings.pairs, metrics, sweeps, detector)
+    elif settings.has_source:
+        judged = judge_pairs(settings, metrics, sweeps, detector)
     braking = _braking(settings, judged, detector) if settings.brake and detector else None
     parts = _figures(settings, judged, metrics, sweeps) if judged else _no_figures(settings)
     result = Evaluation(
@@ -61,6 +61,15 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     if settings.html:
         _write_page(settings, result, judged)
     return result
+
+
+def _check(settings: EvaluateSettings) -> None:
+    """Refuse at once what would fail at the end."""
+    for path in (settings.csv, settings.html):
+        if path and not path.parent.is_dir():
+            raise MachineError("no such folder", where=path.parent, remedy="make it first")
+    if settings.brake:
+        Approach(SimulatedRig(), settings.brake_kmh / 3.6)
 
 
 def _chosen(names: str | None) -> tuple[str, ...]:
@@ -98,9 +107,7 @@ def _braking(settings: EvaluateSettings, judged: Judged | None, detector: Detect
 
 def _unmeasured(settings: EvaluateSettings) -> tuple[Sequence[Entry], AgcSpec]:
     """What drives where there is nothing to measure it on."""
-    students, agc = open_students(
-        settings.bundles or (None,), settings.precisions, find_device(settings.device_name)
-    )
+    students, agc = open_students(settings.bundles or (None,), settings.precisions, find_device(settings.device_name))
     entries = in_order(students, [], agc, baselines=settings.baselines)
     check_names(entries)
     return entries, agc
@@ -144,10 +151,9 @@ def _write_page(settings: EvaluateSettings, result: Evaluation, judged: Judged |
     if settings.html is None:
         return
     thumbnails = {}
-    if judged and settings.pairs:
-        places = pictured_pairs(result)
-        loaded = ((place, judged.subjects[place].pair.load()) for place in places)
+    if judged:
+        places, plan = sorted(shown_pairs(result)), judged.plan  # a video is read in order
+        loaded = ((place, judged.load(place)) for place in places)
         with progress("thumbnails", len(places), hidden=settings.quiet) as advance:
-            plan = judged.plan
             thumbnails = make_thumbnails(loaded, entries=plan.entries, agc=plan.agc, advance=advance)
     write_page(settings.html, result, thumbnails=thumbnails)

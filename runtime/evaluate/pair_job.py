@@ -9,12 +9,13 @@ from pathlib import Path
 from edgefusion.core.devices import find_device
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.recordings.images import ImagePair
+from edgefusion.recordings.options import chosen_paths
 from runtime.evaluate import detection as judging
 from runtime.evaluate import summary
 from runtime.evaluate.detector import Detector, DetectorFile
 from runtime.evaluate.entries import Entry, check_names, find_fused, in_order, open_students, sources_alone
 from runtime.evaluate.measure import Measured, Plan, measure, progress
-from runtime.evaluate.pairs import Subject, complete_pairs, examine, find_pairs, judged
+from runtime.evaluate.pairs import Subject, complete_pairs, examine, find_pairs, find_stills, judged
 from runtime.evaluate.result import Detection, Interval
 from runtime.evaluate.settings import EvaluateSettings, Judged, listed
 from runtime.evaluate.sweep import Condition
@@ -22,15 +23,15 @@ from runtime.evaluate.truths import Truths, find_truths
 
 
 def judge_pairs(
-    settings: EvaluateSettings, folder: Path, metrics: tuple[str, ...], sweeps: dict[str, tuple[float, ...]],
+    settings: EvaluateSettings, metrics: tuple[str, ...], sweeps: dict[str, tuple[float, ...]],
     detector: Detector | None,
 ) -> Judged:  # fmt: skip
-    """Judge every entry on every pair of a folder, as far as that was not done before.
+    """Judge every entry on every pair, as far as that was not done before.
 
     Raises:
         EdgeFusionError: whatever is wrong with the settings, the pairs, an entry or this machine.
     """
-    pairs = find_pairs(folder, settings.split, intersect=settings.intersect)
+    pairs, source = _pairs(settings)
     entries, agc, pairs = _entries(settings, pairs)
     alone = sources_alone(entries, agc) if detector else []
     check_names([*entries, *alone])
@@ -46,7 +47,18 @@ def judge_pairs(
     with progress("judging", len(subjects), hidden=settings.quiet) as advance:
         measured = measure(plan, subjects, workers=settings.workers, advance=advance)
     detection, ap50 = _judged(settings, plan, measured, truths, detector) if detector else (None, {})
-    return Judged(plan, measured, subjects, _source(folder, settings.split), left_out, detection, ap50)
+    load = lambda number: subjects[number].pair.load()  # noqa: E731
+    return Judged(plan, measured, subjects, source, load, left_out, detection, ap50)
+
+
+def _pairs(settings: EvaluateSettings) -> tuple[list[ImagePair], str]:
+    """Still pictures, of a data set or of a recording, and where they are from."""
+    paths = chosen_paths(settings.recording, settings.visible, settings.thermal)
+    if paths:
+        return find_stills(*paths, intersect=settings.intersect), f"{paths[0]} and {paths[1]}"
+    folder = settings.pairs or Path()
+    split = f", split {settings.split}" if (folder / "splits.json").is_file() else ""
+    return find_pairs(folder, settings.split, intersect=settings.intersect), f"{os.fspath(folder)}{split}"
 
 
 def _entries(settings: EvaluateSettings, pairs: Sequence[ImagePair]) -> tuple[list[Entry], AgcSpec, list[ImagePair]]:
@@ -83,8 +95,3 @@ def _subjects(
     with progress("reading", len(pairs), hidden=settings.quiet) as advance:
         subjects, unequal = examine(pairs, entries, lambda: advance(1))
     return judged(subjects, unequal, entries, metrics, intersect=settings.intersect)
-
-
-def _source(folder: Path, split: str) -> str:
-    named = f", split {split}" if (folder / "splits.json").is_file() else ""
-    return f"{os.fspath(folder)}{named}"

@@ -47,11 +47,20 @@ def find_pairs(folder: Path, split: str, *, intersect: bool) -> list[ImagePair]:
     """
     if (folder / "splits.json").is_file():
         pairs = load_split(folder, split)
-    else:
-        pairs, alone = match_folders(*locate(folder), intersect=intersect)
-        _left_out("in one folder only", alone)
-    if not pairs:
-        raise InputError(f"no pair in split {split!r}", where=folder / "splits.json")
+        if not pairs:
+            raise InputError(f"no pair in split {split!r}", where=folder / "splits.json")
+        return pairs
+    return find_stills(*locate(folder), intersect=intersect)
+
+
+def find_stills(visible: Path, thermal: Path, *, intersect: bool) -> list[ImagePair]:
+    """The pairs of two folders of pictures.
+
+    Raises:
+        InputError: no pair, or names without a partner and not ``intersect``.
+    """
+    pairs, alone = match_folders(visible, thermal, intersect=intersect)
+    _left_out("in one folder only", alone)
     return pairs
 
 

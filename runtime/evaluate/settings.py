@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgefusion.core.bundle import Precision
 from edgefusion.core.errors import UsageError
+from edgefusion.core.frames import FramePair
 from runtime.evaluate.measure import Measured, Plan
 from runtime.evaluate.pairs import Subject
 from runtime.evaluate.result import Detection, Interval, Scene, Stability, Tracking
@@ -65,6 +66,7 @@ class Judged:
         measured: the figures.
         subjects: the pairs they are of.
         source: where those are from.
+        load: number of a subject -> its pictures.
         left_out: names of pairs that could not be judged.
         ap50: of a detector by (condition, entry), for the curves of sweeps.
         scene: of all of it, where that is known.
@@ -74,6 +76,7 @@ class Judged:
     measured: Measured
     subjects: Sequence[Subject]
     source: str
+    load: Callable[[int], FramePair]
     left_out: list[str] = field(default_factory=list)
     detection: Detection | None = None
     ap50: dict[tuple[int, int], Interval] = field(default_factory=dict)

@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.frames import Frame, FramePair, PixelFormat
+from edgefusion.core.geometry import Matrix
 from edgefusion.kernels.agc import Agc, AgcSpec
+from edgefusion.kernels.cpu import HISTOGRAM_BITS, PHASES, Pack, shuffle, tensor_size
 
 Levels = npt.NDArray[np.float32]
 """[H, W], grey levels 0..255, not rounded."""
@@ -49,3 +51,59 @@ def with_levels(pair: FramePair, rgb: Bytes, thermal: Bytes) -> FramePair:
     visible = Frame(rgb, PixelFormat.RGB24, pair.visible.timestamp_ns, "receive", pair.visible.sequence)
     other = Frame(thermal, PixelFormat.GREY, pair.thermal.timestamp_ns, "receive", pair.thermal.sequence)
     return FramePair(visible, other, pair.name)
+
+
+class SteadyGain:
+    """The thermal range of each frame of a clip, by a gain control that remembers the frames before, as the vehicle's.
+
+    Args:
+        spec: the gain control.
+        pixel_format: of thermal.
+        bits: significant bits of a Y16 reading.
+    """
+
+    def __init__(self, spec: AgcSpec, pixel_format: PixelFormat, *, bits: int) -> None:
+        self._agc, self._counted = Agc(spec, pixel_format), pixel_format is PixelFormat.Y16
+        self._shift = max(bits - HISTOGRAM_BITS, 0)
+
+    def range(self, thermal: Frame) -> tuple[float, float]:
+        """The readings that become black and white in the next frame of the clip, which is taken in for those after."""
+        found = self._agc.range(thermal)
+        if self._counted:
+            # As ``Pack`` counts: the last bin holds whatever is higher.
+            bins = 1 << HISTOGRAM_BITS
+            readings = np.minimum(thermal.pixels.reshape(-1) >> self._shift, bins - 1)
+            self._agc.update(np.bincount(readings, minlength=bins).astype(np.uint32), 1 << self._shift)
+        return found
+
+
+class RegisteredThermal:
+    """Brings thermal over the visible view and to 8 bits, by the vehicle's own ``Pack``; pairs of one size and format.
+
+    Args:
+        registration: [3, 3], visible pixel -> thermal point.
+        bits: significant bits of a Y16 reading.
+    """
+
+    def __init__(self, registration: Matrix, *, bits: int) -> None:
+        self._registration, self._bits = registration, bits
+        self._pack: Pack | None = None
+        self._x = np.empty(0, np.float32)
+
+    def __call__(self, pair: FramePair, *, low: float, high: float) -> FramePair:
+        """The pair with RGB visible as it is and thermal in 8 bits.
+
+        Args:
+            pair: as its cameras delivered it.
+            low: the reading that becomes black.
+            high: the one that becomes white.
+        """
+        columns, rows = pair.visible.size_px
+        if self._pack is None:
+            width, height = tensor_size(pair.visible.size_px)
+            self._x = np.empty((2 * PHASES**2, height // PHASES, width // PHASES), np.float32)
+            forms = [(frame.format, frame.size_px) for frame in (pair.visible, pair.thermal)]
+            self._pack = Pack(forms[0], forms[1], registration=self._registration, bits=self._bits)
+        self._pack(pair, self._x, low=low, high=high)
+        thermal = (shuffle(self._x[PHASES**2 :])[:rows, :columns] * 255 + 0.5).astype(np.uint8)
+        return with_levels(pair, pair.visible.pixels.astype(np.uint8, copy=False), thermal)

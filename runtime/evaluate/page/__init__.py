@@ -16,12 +16,12 @@ from runtime.evaluate.page import numbers
 from runtime.evaluate.page.figures import figures, judged_in, names_of, places_of
 from runtime.evaluate.page.guide import GUIDE
 from runtime.evaluate.page.table import views
-from runtime.evaluate.page.thumbnails import BEST, WORST, Thumbnails, make_thumbnails, pictured_pairs
+from runtime.evaluate.page.thumbnails import BEST, WORST, Thumbnails, make_thumbnails, shown_pairs
 from runtime.evaluate.page.verdict import FEW_PAIRS, verdict
 from runtime.evaluate.result import Evaluation
 from runtime.evaluate.text import SIGNIFICANT
 
-__all__ = ["Thumbnails", "make_thumbnails", "pictured_pairs", "render", "write_page"]
+__all__ = ["Thumbnails", "make_thumbnails", "render", "shown_pairs", "write_page"]
 
 SCRIPTS = ("core.js", "charts.js", "table.js", "pairs.js")
 COLOURS = 8

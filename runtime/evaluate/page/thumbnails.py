@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,6 @@ from PIL import Image
 
 from edgefusion.core.frames import FramePair
 from edgefusion.kernels.agc import AgcSpec
-from edgefusion.recordings.images import SUFFIXES
 from runtime.evaluate.entries import Entry, Fuse
 from runtime.evaluate.result import Evaluation
 from runtime.evaluate.views import thermal_levels
@@ -45,15 +43,6 @@ def shown_pairs(result: Evaluation) -> list[int]:
     sign = -1 if metric in result.lower_is_better else 1
     order = sorted(range(result.pairs), key=lambda place: sign * result.per_pair[place].values[name][metric])
     return order if len(order) <= WORST + BEST else [*order[:WORST], *order[-BEST:]]
-
-
-def pictured_pairs(result: Evaluation) -> list[int]:
-    """Of ``shown_pairs`` those whose pictures are image files: frames of a video have none of their own."""
-    return [place for place in shown_pairs(result) if _is_picture(result.per_pair[place].visible)]
-
-
-def _is_picture(path: str) -> bool:
-    return Path(path).suffix.lower() in SUFFIXES and Path(path).is_file()
 
 
 def make_thumbnails(

@@ -14,17 +14,18 @@ from detectors import constant_model
 from numpy.typing import NDArray
 
 from edgefusion.core.errors import RunError
-from edgefusion.core.frames import FramePair
+from edgefusion.core.frames import FramePair, PixelFormat
 from edgefusion.kernels.agc import AgcSpec
 from runtime.capture.approach import LEAD_S, Approach
-from runtime.capture.simulated import SimulatedRig
+from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
 from runtime.evaluate import approaches
 from runtime.evaluate.approaches import Drill, drive, drives
 from runtime.evaluate.baselines import BASELINES
-from runtime.evaluate.braking import RegisteredThermal, Rule, Vehicle, decide, outcome
+from runtime.evaluate.braking import Rule, Vehicle, decide, outcome
 from runtime.evaluate.detector import Detector, DetectorFile
 from runtime.evaluate.entries import Baseline
 from runtime.evaluate.statistics import share
+from runtime.evaluate.views import RegisteredThermal, SteadyGain
 
 Boxes = NDArray[np.float64]
 VEHICLE, RULE = Vehicle(), Rule()
@@ -127,8 +128,11 @@ def test_people_beside_the_road_are_no_reason_to_brake() -> None:
 
 def test_thermal_lies_over_visible_and_its_range_follows_slowly() -> None:
     approach = Approach(SimulatedRig(seed=2, fps=10), VEHICLE.speed_mps)
-    gain = RegisteredThermal(approach.rig.registration, AgcSpec())
-    first = gain(approach.render(3.0, 25.0))
+    gain = SteadyGain(AgcSpec(), PixelFormat.Y16, bits=THERMAL_BITS)
+    registered = RegisteredThermal(approach.rig.registration, bits=THERMAL_BITS)
+    given = approach.render(3.0, 25.0)
+    low, high = gain.range(given.thermal)
+    first = registered(given, low=low, high=high)
     assert first.thermal.size_px == first.visible.size_px
     box = approach.pedestrian_box(3.0, 25.0)
     assert box is not None
@@ -138,8 +142,9 @@ def test_thermal_lies_over_visible_and_its_range_follows_slowly() -> None:
     assert head.max() > np.median(levels[y0:y1, x1 + 4 : x1 + 12]) + 40
     assert head.max() > levels[y0 - 8 : y0 - 3, x0 : x1 + 1].max() + 40
     dark = approach.render(4.3, 35.0)
-    fresh = RegisteredThermal(approach.rig.registration, AgcSpec())(dark).thermal.pixels
-    assert np.abs(gain(dark).thermal.pixels.astype(int) - fresh).mean() > 1
+    assert gain.range(dark.thermal) != pytest.approx(
+        SteadyGain(AgcSpec(), PixelFormat.Y16, bits=THERMAL_BITS).range(dark.thermal)
+    )
 
 
 def test_a_share_of_few_stays_open() -> None:
@@ -240,7 +245,7 @@ def test_the_command(edgefusion: Callable[..., Result], ahead: Path) -> None:
     [
         (("--brake", 2), "--detector"),
         ((), "--pairs"),
-        (("--brake", 2, "--detector", "x.onnx", "--misalign", "px=0:2:1"), "--pairs"),
+        (("--brake", 2, "--detector", "x.onnx", "--misalign", "px=0:2:1"), "are for pairs"),
     ],
 )
 def test_what_is_missing_is_said(edgefusion: Callable[..., Result], words: tuple[object, ...], remedy: str) -> None:

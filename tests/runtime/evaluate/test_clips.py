@@ -260,6 +260,21 @@ def test_without_labels_tracks_are_only_counted(edgefusion: Call, lamp: Path, br
     assert "true identities are not known" in edgefusion(*command).stdout
 
 
+def test_a_recording_of_still_images_is_judged_as_pairs(edgefusion: Call, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "stills", ["a", "b"])
+    given = ["--metrics", "EN"]
+    expected = run(edgefusion, "evaluate", "--pairs", folder, *given)["per_pair"]
+    assert run(edgefusion, "evaluate", "--recording", folder, *given)["per_pair"] == expected
+    halves = [V, folder / "visible", T, folder / "thermal"]
+    assert run(edgefusion, "evaluate", *halves, *given)["per_pair"] == expected
+
+
+def test_the_page_of_a_clip_has_pictures_of_its_frames(edgefusion: Call, clip: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    run(edgefusion, *words(clip, "--metrics", "EN"), "--html", page)
+    assert page.read_text().count("data:image/webp") >= FRAMES * 3
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Path:
     folder = tmp_path_factory.mktemp("bad")
@@ -274,13 +289,12 @@ def place(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Path:
 
 V, T = "--visible", "--thermal"
 CASES: dict[str, tuple[Callable[[Path, Path], list[object]], int, str]] = {
-    "no source": (lambda c, p: [], 2, "nothing to judge; give one of --pairs DIR, --recording R"),
+    "no source": (lambda c, p: [], 2, "nothing to judge; give --pairs DIR, --recording R"),
     "two sources": (lambda c, p: ["--pairs", p / "stills", "--simulated"], 2, "several sources; give one of --pairs"),
     "half a recording": (lambda c, p: [V, c / "visible.mp4"], 2, "--thermal is missing"),
     "another length": (lambda c, p: [V, c / "visible.mp4", T, p / "short.mp4"], 4, "has 23 frames and thermal 5"),
     "no clip": (lambda c, p: [V, p / "one.mp4", T, p / "one.mp4"], 4, "one.mp4: 1 frames: no clip"),
     "a damaged video": (lambda c, p: [V, p / "cut.mp4", T, c / "thermal.mp4"], 4, "cut.mp4: not a readable video"),
-    "still images": (lambda c, p: ["--recording", p / "stills"], 2, "not a clip; judge them with --pairs"),
     "frames of pairs": (lambda c, p: ["--pairs", p / "stills", "--frames", 2], 2, "--frames is for clips"),
     "fog in a recording": (lambda c, p: [*words(c)[1:], "--fog", 0.5], 2, "--fog is for the simulated rig"),
     "a simulated rig's rig": (lambda c, p: ["--simulated", "--rig", p / "x"], 2, "--rig is for a recording"),
