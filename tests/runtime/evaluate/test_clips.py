@@ -340,6 +340,18 @@ def test_intersect_takes_what_both_have(edgefusion: Call, clip: Path, place: Pat
     assert "fusing the frames that both have" in done.stderr
 
 
+@pytest.mark.filterwarnings("default")
+def test_a_video_that_was_cut_off_is_told(edgefusion: Call, tmp_path: Path) -> None:
+    for half in ("visible", "thermal"):
+        content = write(tmp_path / f"{half}.mp4", drive(100)).read_bytes()
+        (tmp_path / f"{half}.mp4").write_bytes(content[: len(content) * 3 // 4])
+    done = edgefusion(*words(tmp_path, "--metrics", "EN", "--no-baselines", "--json"))
+    assert done.exit_code == 0, done.output
+    left = json.loads(done.stdout)["pairs"]
+    assert 2 <= left < 100
+    assert f"100 frames stated, {left} can be decoded: judging these" in done.stderr
+
+
 def test_a_cut_is_no_step(edgefusion: Call, tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     scenes = [np.kron(draw.integers(0, 255, (8, 12)), np.ones((8, 8))).astype(np.uint8) for _ in range(2)]
