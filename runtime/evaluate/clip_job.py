@@ -13,7 +13,7 @@ from edgefusion.recordings.options import chosen_paths
 from runtime.capture.simulated import SimulatedRig
 from runtime.evaluate import detection as judging
 from runtime.evaluate.clips import SIMULATED_FRAMES, Clip, Driven, Footage, Views, look_through, recorded
-from runtime.evaluate.detector import Detector, DetectorFile, rig_identities, rig_truth
+from runtime.evaluate.detector import Detector, DetectorFile, match_classes, rig_identities, rig_truth
 from runtime.evaluate.entries import Entry, check_names, in_order, open_students, sources_alone
 from runtime.evaluate.frames import frame_subjects, measure_frames
 from runtime.evaluate.fused_video import find_fused_video
@@ -125,6 +125,7 @@ def _truths(settings: EvaluateSettings, clip: Clip, detector: Detector | None) -
     if isinstance(clip.footage, Driven):
         truths = _rig_truths(settings, clip, clip.footage.rig)
     elif settings.labels is None:
+        _tracked(settings, detector)
         return None
     elif settings.labels.suffix.lower() != ".txt":
         raise UsageError(f"--labels {settings.labels}", remedy="of a clip, give a MOTChallenge text file (.txt)")
@@ -133,6 +134,12 @@ def _truths(settings: EvaluateSettings, clip: Clip, detector: Detector | None) -
         truths = read_mot(settings.labels, clip.frames, clip.size_px, classes=classes)
     judging.judged_classes(detector.classes, [each.truth for each in truths])
     return truths
+
+
+def _tracked(settings: EvaluateSettings, detector: Detector) -> dict[str, str]:
+    """What to track where no labels say it: the classes that are named, or all of the detector's (nothing)."""
+    names = None if settings.labels else listed("--classes", settings.classes)
+    return match_classes(detector.classes, names) if names else {}
 
 
 def _rig_truths(settings: EvaluateSettings, clip: Clip, rig: SimulatedRig) -> list[FrameTruth]:
@@ -152,7 +159,7 @@ def _looked(
     detector: Detector,
 ) -> tuple[Detection | None, Tracking]:  # fmt: skip
     """What the detector found, and the tracks of that."""
-    detection, matched, source = None, {}, None
+    detection, matched, source = None, _tracked(settings, detector), None
     if truths is not None:
         source = str(settings.labels or clip.footage.name)
         boxes = {clip.frame_name(number): each.truth for number, each in enumerate(truths)}

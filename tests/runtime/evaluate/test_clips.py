@@ -258,6 +258,10 @@ def test_without_labels_tracks_are_only_counted(edgefusion: Call, lamp: Path, br
     visible = found["tracking"]["entries"]["visible"]
     assert (visible["tracks"], visible["median_frames"], visible["truths"], visible["accuracy"]) == (1, 10, None, None)
     assert "true identities are not known" in edgefusion(*command).stdout
+    cars = run(edgefusion, *command, "--classes", "Vehicle")["tracking"]
+    assert (cars["classes"], cars["entries"]["visible"]["tracks"]) == (["Vehicle"], 0)
+    unknown = edgefusion(*command, "--classes", "zebra")
+    assert (unknown.exit_code, "knows none of the classes zebra" in unknown.stderr) == (2, True)
 
 
 def test_a_recording_of_still_images_is_judged_as_pairs(edgefusion: Call, tmp_path: Path) -> None:
