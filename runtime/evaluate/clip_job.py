@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import InputError, UsageError
 from edgefusion.core.rig import load_rig
+from edgefusion.kernels.agc import AgcSpec
 from edgefusion.recordings.mot import FrameTruth, read_mot
 from edgefusion.recordings.options import chosen_paths
 from runtime.capture.simulated import SimulatedRig
 from runtime.evaluate import detection as judging
 from runtime.evaluate.clips import SIMULATED_FRAMES, Clip, Driven, Footage, Views, look_through, recorded
-from runtime.evaluate.detector import Detector, DetectorFile, rig_identities, rig_truth
-from runtime.evaluate.entries import check_names, in_order, open_students, sources_alone
+from runtime.evaluate.detector import Detector, DetectorFile, match_classes, rig_identities, rig_truth
+from runtime.evaluate.entries import Entry, check_names, in_order, open_students, sources_alone
 from runtime.evaluate.frames import frame_subjects, measure_frames
 from runtime.evaluate.fused_video import find_fused_video
 from runtime.evaluate.measure import Measured, Plan, progress
@@ -78,14 +79,21 @@ def judge_clip(
     Raises:
         EdgeFusionError: whatever is wrong with the settings, the clip, an entry or this machine.
     """
-    device, frames = find_device(settings.device_name), settings.frames
-    students, agc = open_students(settings.bundles or (None,), settings.precisions, device)
-    frames = SIMULATED_FRAMES if settings.simulated and frames is None else frames
+    bundles = settings.bundles or (None,)
+    students, agc = open_students(bundles, settings.precisions, find_device(settings.device_name))
+    frames = SIMULATED_FRAMES if settings.simulated and settings.frames is None else settings.frames
     with progress("reading", frames, hidden=settings.quiet) as advance:
         clip = look_through(footage, agc, frames=frames, advance=advance)
     videos = [find_fused_video(given, clip, whole=frames is None) for given in settings.fused]
     compared = students if settings.bundles or not videos else []
     entries = in_order(compared, videos, agc, baselines=settings.baselines)
+    return _judged_by(settings, clip, entries, metrics, detector, agc)
+
+
+def _judged_by(
+    settings: EvaluateSettings, clip: Clip, entries: list[Entry], metrics: tuple[str, ...], detector: Detector | None,
+    agc: AgcSpec,
+) -> Judged:  # fmt: skip
     alone = sources_alone(entries, agc)
     check_names([*entries, *alone])
     subjects = frame_subjects(clip, [*entries, *alone])
@@ -101,9 +109,9 @@ def judge_clip(
         measured, steps = measure_frames(plan, clip, subjects, workers=settings.workers, advance=advance)
     detection, tracking = _looked(settings, plan, clip, measured, truths, detector) if detector else (None, None)
     return Judged(
-        plan, measured, subjects, f"{footage.name}, {clip.frames} frames at {footage.fps:g} a second",
+        plan, measured, subjects, f"{clip.footage.name}, {clip.frames} frames at {clip.footage.fps:g} a second",
         detection=detection,
-        stability=stability(plan, steps, fps=footage.fps),
+        stability=stability(plan, steps, fps=clip.footage.fps),
         tracking=tracking,
         load=Views(clip),
         scene="night" if settings.simulated else None,  # a camera's gain makes a lit road brighter than DARK_LEVEL
@@ -117,6 +125,7 @@ def _truths(settings: EvaluateSettings, clip: Clip, detector: Detector | None) -
     if isinstance(clip.footage, Driven):
         truths = _rig_truths(settings, clip, clip.footage.rig)
     elif settings.labels is None:
+        _tracked(settings, detector)
         return None
     elif settings.labels.suffix.lower() != ".txt":
         raise UsageError(f"--labels {settings.labels}", remedy="of a clip, give a MOTChallenge text file (.txt)")
@@ -125,6 +134,12 @@ def _truths(settings: EvaluateSettings, clip: Clip, detector: Detector | None) -
         truths = read_mot(settings.labels, clip.frames, clip.size_px, classes=classes)
     judging.judged_classes(detector.classes, [each.truth for each in truths])
     return truths
+
+
+def _tracked(settings: EvaluateSettings, detector: Detector) -> dict[str, str]:
+    """What to track where no labels say it: the classes that are named, or all of the detector's (nothing)."""
+    names = None if settings.labels else listed("--classes", settings.classes)
+    return match_classes(detector.classes, names) if names else {}
 
 
 def _rig_truths(settings: EvaluateSettings, clip: Clip, rig: SimulatedRig) -> list[FrameTruth]:
@@ -144,7 +159,7 @@ def _looked(
     detector: Detector,
 ) -> tuple[Detection | None, Tracking]:  # fmt: skip
     """What the detector found, and the tracks of that."""
-    detection, matched, source = None, {}, None
+    detection, matched, source = None, _tracked(settings, detector), None
     if truths is not None:
         source = str(settings.labels or clip.footage.name)
         boxes = {clip.frame_name(number): each.truth for number, each in enumerate(truths)}

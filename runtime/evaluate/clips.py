@@ -74,6 +74,7 @@ class Footage(Protocol):
         visible, thermal: where each camera's frames lie, in words if in no file.
         fps: frames a second.
         bits: significant bits of a Y16 thermal reading.
+        length: number of frames as stated, 0 if unknown or without end.
     """
 
     @property
@@ -86,6 +87,8 @@ class Footage(Protocol):
     def fps(self) -> float: ...  # noqa: D102
     @property
     def bits(self) -> int: ...  # noqa: D102
+    @property
+    def length(self) -> int: ...  # noqa: D102
 
     def digest(self) -> str:
         """Changes with whatever could change a frame."""
@@ -107,6 +110,7 @@ class Recorded:
     Args:
         visible, thermal: the files.
         fps: frames a second.
+        length: number of frames as the files state, 0 if they do not.
         intersect: take the frames that both have.
         rig: the two cameras' registration, where they do not show the same view already.
     """
@@ -114,6 +118,7 @@ class Recorded:
     visible: Path
     thermal: Path
     fps: float
+    length: int = 0
     intersect: bool = False
     rig: Rig | None = None
 
@@ -152,6 +157,7 @@ class Driven:
 
     rig: SimulatedRig
     bits = THERMAL_BITS
+    length = 0
 
     @property
     def name(self) -> str:
@@ -250,6 +256,9 @@ def look_through(footage: Footage, agc: AgcSpec, *, frames: int | None, advance:
         advance(1)
     if len(ranges) < FEWEST_FRAMES:
         raise InputError(f"{len(ranges)} frames: no clip", where=footage.visible, remedy="give two frames or more")
+    if len(ranges) < min(footage.length, frames or footage.length):
+        text = f"{footage.name}: {footage.length} frames stated, {len(ranges)} can be decoded: judging these"
+        warnings.warn(text, stacklevel=2)
     registration = footage.registration(*forms[0])
     depends_on = [footage.digest(), registration.tolist(), footage.bits, asdict(agc)]
     digest = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
@@ -293,4 +302,5 @@ def recorded(paths: tuple[Path, Path], *, intersect: bool, rig: Rig | None) -> R
         RecordingError: missing, unreadable, or not matching.
     """
     recording = open_recording(*paths, intersect=intersect)
-    return Recorded(*paths, recording.fps or math.nan, intersect, rig)  # every video has a rate
+    # Every video has a rate.
+    return Recorded(*paths, recording.fps or math.nan, recording.length, intersect, rig)

@@ -258,6 +258,10 @@ def test_without_labels_tracks_are_only_counted(edgefusion: Call, lamp: Path, br
     visible = found["tracking"]["entries"]["visible"]
     assert (visible["tracks"], visible["median_frames"], visible["truths"], visible["accuracy"]) == (1, 10, None, None)
     assert "true identities are not known" in edgefusion(*command).stdout
+    cars = run(edgefusion, *command, "--classes", "Vehicle")["tracking"]
+    assert (cars["classes"], cars["entries"]["visible"]["tracks"]) == (["Vehicle"], 0)
+    unknown = edgefusion(*command, "--classes", "zebra")
+    assert (unknown.exit_code, "knows none of the classes zebra" in unknown.stderr) == (2, True)
 
 
 def test_a_recording_of_still_images_is_judged_as_pairs(edgefusion: Call, tmp_path: Path) -> None:
@@ -338,6 +342,18 @@ def test_intersect_takes_what_both_have(edgefusion: Call, clip: Path, place: Pat
     done = edgefusion("evaluate", *command)
     assert json.loads(done.stdout)["pairs"] == 5
     assert "fusing the frames that both have" in done.stderr
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_video_that_was_cut_off_is_told(edgefusion: Call, tmp_path: Path) -> None:
+    for half in ("visible", "thermal"):
+        content = write(tmp_path / f"{half}.mp4", drive(100)).read_bytes()
+        (tmp_path / f"{half}.mp4").write_bytes(content[: len(content) * 3 // 4])
+    done = edgefusion(*words(tmp_path, "--metrics", "EN", "--no-baselines", "--json"))
+    assert done.exit_code == 0, done.output
+    left = json.loads(done.stdout)["pairs"]
+    assert 2 <= left < 100
+    assert f"100 frames stated, {left} can be decoded: judging these" in done.stderr
 
 
 def test_a_cut_is_no_step(edgefusion: Call, tmp_path: Path) -> None:
