@@ -33,7 +33,7 @@ def test_doctor_names_what_is_missing_and_what_to_do(edgefusion) -> None:
 
 def test_build_says_what_it_built_and_where(edgefusion) -> None:
     words = ("build", "--device", "cpu", "--size", "96x64", "--precision", "fp32")
-    first, second = (json.loads(edgefusion(*words, "--json").stdout) for _ in range(2))
+    first, second = (json.loads(edgefusion(*words, *force, "--json").stdout) for force in (["--force"], []))
     assert (first["built"], second["built"], first["key"]) == (True, False, second["key"])
     assert os.path.isdir(first["engine"])
     assert "in the cache already" in edgefusion(*words).stdout
