@@ -175,6 +175,8 @@ def _braking(names: list[str], draw: np.random.Generator) -> parts.Braking:
         runs = [
             parts.BrakingRun(
                 seed=seed,
+                zone=("town", "wood", "field")[seed % 3],
+                manner=("crosses", "steps out", "walks along")[seed // 3 % 3],
                 margin_m=float(margin),
                 impact_mps=max(-float(margin), 0.0),
                 braked_at_m=None if margin < -8 else 25.0,
@@ -185,6 +187,7 @@ def _braking(names: list[str], draw: np.random.Generator) -> parts.Braking:
         return parts.EntryBraking(
             collisions=parts.Interval(mean=share, low=max(share - 0.1, 0), high=min(share + 0.1, 1)),
             margin_m=_around(float(margins.mean()), 1.8),
+            impact_mps=_around(float(np.maximum(-margins, 0).mean()), 0.4),
             false_brakes=parts.Interval(mean=0.05, low=0.0, high=0.12),
             runs=runs,
         )
@@ -197,11 +200,15 @@ def _braking(names: list[str], draw: np.random.Generator) -> parts.Braking:
     ]
     return parts.Braking(
         detector="frozen.onnx",
+        approaches=40,
         least_score=0.3,
+        fps=10.0,
         speed_mps=11.1,
         deceleration_mps2=6.5,
         reaction_s=0.3,
         confirm_frames=3,
-        model="Point mass, dry road, a pedestrian who walks into the lane.",
+        corridor_m=4.5,
+        horizon_s=4.0,
+        model="A simulation of ours, not a measurement on a road. Point mass, dry road.",
         conditions=conditions,
     )

@@ -9,6 +9,7 @@ import numpy as np
 from runtime.evaluate.page.numbers import fixed, percent, plural, signed
 from runtime.evaluate.result import (
     Braking,
+    BrakingCondition,
     ClassScores,
     Detection,
     EntryResult,
@@ -57,8 +58,9 @@ def verdict(result: Evaluation) -> Verdict:
     """The verdict on a result."""
     findings = _findings(result)
     if not result.pairs:
-        lines = ["There are no fusion metrics, ranks or tests here, only what follows."]
-        return Verdict("No pairs were judged.", lines, [], findings)
+        headline = "Simulated approaches to a pedestrian" if result.braking else "No pairs were judged"
+        lines = ["No pairs were judged: there are no fusion metrics, ranks or tests here, only what follows."]
+        return Verdict(f"{headline}.", lines, [], findings)
     order = by_rank(result)
     if len(order) == 1:
         lines = ["There is nothing to compare it with: add --fused, another --bundle, or leave the baselines in."]
@@ -117,7 +119,7 @@ def _margin(result: Evaluation, first: EntryResult, second: EntryResult) -> list
     whose = "Their" if first.rank == second.rank else "Its"
     places = f"{whose} mean place over {plural(count, 'metric')} is {first.rank:.2f}{next_one}."
     if not told:
-        return [places, "The two are told apart in no metric: which of them stands first is chance."]
+        return [places, "The two are told apart in no metric: which of them comes first may be chance."]
     parts = [
         f"{first.name} is better in {_listed(found.better)}" if found.better else "",
         f"{second.name} is better in {_listed(found.worse)}" if found.worse else "",
@@ -152,6 +154,8 @@ def _cautions(result: Evaluation, first: EntryResult) -> list[str]:
         found.append(f"With {plural(result.pairs, 'pair')} no difference can be told from chance: judge more of them.")
     elif result.pairs < FEW_PAIRS:
         found.append(f"{result.pairs} pairs are few: intervals of fewer than about {FEW_PAIRS} are too narrow.")
+    if result.detection and result.detection.images < FEW_PAIRS:
+        found.append(f"A detector was judged on {plural(result.detection.images, 'image')}: too few to conclude from.")
     if first.kind == "baseline" and len(result.entries) > 1:
         found.append(
             f"{first.name} is a plain rule without a network: read below what the metrics it wins reward, before "
@@ -215,18 +219,24 @@ def _tracking(part: Tracking) -> tuple[str, str]:
 
 
 def _braking(part: Braking) -> list[tuple[str, str]]:
-    found = []
-    for condition in part.conditions:
-        if condition.entries:
-            best = min(condition.entries, key=lambda name: condition.entries[name].collisions.mean)
-            names = [best, *(["visible"] if "visible" in condition.entries and best != "visible" else [])]
-            shares = [_collided(name, condition.entries[name].collisions) for name in names]
-            runs = plural(len(condition.entries[best].runs), "run")
-            found.append(
-                (f"Braking, {condition.name}", f"fewest collisions in {runs} of our simulation: {', '.join(shares)}.")
-            )
-    return found
+    return [_condition(condition) for condition in part.conditions if condition.entries]
 
 
-def _collided(name: str, share: Interval) -> str:
-    return f"{name} {percent(share.mean)} ({percent(share.low)} to {percent(share.high)})"
+def _condition(condition: BrakingCondition) -> tuple[str, str]:
+    """The entry with the fewest collisions beside visible, or beside the next if that is visible."""
+    entries = condition.entries
+    order = sorted(entries, key=lambda name: entries[name].collisions.mean)
+    best, others = order[0], order[1:]
+    shown = [best, *(["visible"] if "visible" in others else others[:1])]
+    told = "; ".join(
+        f"{name} {_share(entries[name].collisions)}, braking for nobody in {percent(entries[name].false_brakes.mean)}"
+        for name in shown
+    )
+    level = entries[best].collisions.high >= entries[shown[-1]].collisions.low and others
+    runs = plural(len(entries[best].runs), "run")
+    chance = " The intervals overlap: that may be chance." if level else ""
+    return f"Braking, {condition.name}", f"fewest collisions in {runs} of our simulation: {told}.{chance}"
+
+
+def _share(share: Interval) -> str:
+    return f"{percent(share.mean)} ({percent(share.low)} to {percent(share.high)})"
