@@ -36,7 +36,7 @@ class Named:
 
 def evaluation(
     names: tuple[str, ...] = ("student fp16", "other", "visible", "thermal", "mean"), pairs: int = 24, *,
-    metrics: tuple[str, ...] = METRICS, full: bool = True, seed: int = 0,
+    block: int = 1, metrics: tuple[str, ...] = METRICS, full: bool = True, seed: int = 0,
 ) -> parts.Evaluation:  # fmt: skip
     """Figures drawn at random, summed up by the evaluator's own code; the first entry a student, the second a folder.
 
@@ -44,6 +44,7 @@ def evaluation(
         names: of the entries.
         pairs: how many; a third by night. Their pictures are not there.
         metrics: computed.
+        block: frames that count as one draw, of a clip.
         full: with detection, flicker, tracks and braking.
         seed: of the draws.
     """
@@ -52,7 +53,7 @@ def evaluation(
     entries = [Named(name, kind, fuses=kind != "folder") for name, kind in zip(names, kinds, strict=False)]
     sweeps = {"px": (0.0, 10.0, 20.0, 30.0), "fog": (0.0, 0.5)}
     steps = [Condition(kind, strength) for kind, strengths in sweeps.items() for strength in strengths if strength]
-    plan = Plan(tuple(entries), (Condition(), *steps), metrics, AgcSpec(), seed)  # type: ignore[arg-type]
+    plan = Plan(tuple(entries), (Condition(), *steps), metrics, AgcSpec(), seed, block=block)  # type: ignore[arg-type]
     level = draw.uniform(0.2, 6, len(metrics)) * (1 + draw.normal(0, 0.08, (len(entries), 1, len(metrics))))
     spread = draw.normal(0, 0.15, (len(entries), pairs, len(metrics))) + draw.normal(0, 0.3, (1, pairs, 1))
     fall = 1 - 0.008 * np.array([condition.strength for condition in plan.conditions])
@@ -71,6 +72,7 @@ def evaluation(
         lower_is_better=[name for name in metrics if name == "Nabf"],
         seed=seed,
         resamples=RESAMPLES,
+        block=block,
         computed=0,
         seconds=1.5,
         edgefusion="0.0.0",

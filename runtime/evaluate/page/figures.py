@@ -9,7 +9,7 @@ from typing import Any
 
 from runtime.evaluate.page.numbers import decimals
 from runtime.evaluate.page.thumbnails import Thumbnails, usual_metric
-from runtime.evaluate.page.verdict import by_rank
+from runtime.evaluate.page.verdict import by_rank, unit_of
 from runtime.evaluate.result import BrakingCondition, BrakingRun, Curve, Evaluation, Interval
 
 DIGITS = 5
@@ -49,6 +49,7 @@ def figures(result: Evaluation, thumbnails: Mapping[int, Thumbnails]) -> dict[st
         "first": first,
         "rival": next((name for name in order if name != first), first),
         "metric": usual_metric(result),
+        "unit": unit_of(result),
         "charts": {**_sweeps(result), **_flicker(result)},
         "forests": _forests(result),
         "margins": _margins(result),

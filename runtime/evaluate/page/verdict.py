@@ -18,7 +18,7 @@ from runtime.evaluate.result import (
     Stability,
     Tracking,
 )
-from runtime.evaluate.statistics import holm, paired_p
+from runtime.evaluate.statistics import Figures, block_means, holm, paired_p
 from runtime.evaluate.text import SIGNIFICANT
 
 FEW_PAIRS = 20
@@ -85,6 +85,11 @@ def _findings(result: Evaluation) -> list[tuple[str, str]]:
     ]
 
 
+def unit_of(result: Evaluation) -> str:
+    """What is judged: pairs, or frames of a clip."""
+    return "frame" if result.block > 1 else "pair"
+
+
 def by_rank(result: Evaluation) -> list[EntryResult]:
     """The entries, best mean place first."""
     return sorted(result.entries, key=lambda entry: entry.rank)
@@ -98,7 +103,7 @@ def duel(result: Evaluation, one: str, other: str) -> Duel:
     """
     rivals = [entry.name for entry in result.entries if entry.name != one]
     keys = [(rival, metric) for rival in rivals for metric in result.metrics]
-    p_values = [paired_p(_column(result, one, metric), _column(result, rival, metric)) for rival, metric in keys]
+    p_values = [paired_p(_blocks(result, one, metric), _blocks(result, rival, metric)) for rival, metric in keys]
     found = Duel()
     for (rival, metric), p in zip(keys, holm(p_values), strict=True):
         if rival == other:
@@ -108,8 +113,13 @@ def duel(result: Evaluation, one: str, other: str) -> Duel:
     return found
 
 
-def _column(result: Evaluation, name: str, metric: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _column(result: Evaluation, name: str, metric: str) -> Figures:
     return np.array([pair.values[name][metric] for pair in result.per_pair])
+
+
+def _blocks(result: Evaluation, name: str, metric: str) -> Figures:
+    """What is drawn as one: pairs, or blocks of a clip's frames."""
+    return block_means(_column(result, name, metric), result.block)
 
 
 def _margin(result: Evaluation, first: EntryResult, second: EntryResult) -> list[str]:
@@ -150,10 +160,12 @@ def _best_own(result: Evaluation, order: list[EntryResult]) -> list[str]:
 
 def _cautions(result: Evaluation, first: EntryResult) -> list[str]:
     found = []
-    if result.pairs < LEAST_PAIRS:
-        found.append(f"With {plural(result.pairs, 'pair')} no difference can be told from chance: judge more of them.")
-    elif result.pairs < FEW_PAIRS:
-        found.append(f"{result.pairs} pairs are few: intervals of fewer than about {FEW_PAIRS} are too narrow.")
+    drawn = len(_blocks(result, first.name, result.metrics[0]))
+    what = ("block of frames", "blocks of frames") if result.block > 1 else ("pair", "pairs")
+    if drawn < LEAST_PAIRS:
+        found.append(f"With {plural(drawn, *what)} no difference can be told from chance: judge more of them.")
+    elif drawn < FEW_PAIRS:
+        found.append(f"{drawn} {what[1]} are few: intervals of fewer than about {FEW_PAIRS} are too narrow.")
     if result.detection and result.detection.images < FEW_PAIRS:
         found.append(f"A detector was judged on {plural(result.detection.images, 'image')}: too few to conclude from.")
     if first.kind == "baseline" and len(result.entries) > 1:
@@ -162,7 +174,7 @@ def _cautions(result: Evaluation, first: EntryResult) -> list[str]:
             "concluding anything about the others."
         )
     if result.left_out:
-        found.append(f"{plural(len(result.left_out), 'pair')} left out, see the facts below.")
+        found.append(f"{plural(len(result.left_out), unit_of(result))} left out, see the facts below.")
     return found
 
 

@@ -176,6 +176,24 @@ def test_the_verdict_agrees_with_the_result() -> None:
     assert verdict(made).headline == f"{best.name} is first of 5 by mean rank."
 
 
+@pytest.mark.parametrize("block", [1, 5])
+def test_the_verdict_agrees_with_the_result_of_a_clip(block: int) -> None:
+    made = evaluation(pairs=60, block=block)
+    comparisons = next(entry.against_first for entry in made.entries if entry.name == "mean")
+    expected = [name for name, one in comparisons.items() if one.p_holm >= 0.05]
+    assert duel(made, "student fp16", "mean").level == expected
+
+
+def test_a_clip_has_frames_and_blocks() -> None:
+    made = evaluation(pairs=40, block=10)
+    text = words(render(made))
+    assert "4 blocks of frames" in verdict(made).cautions[0]
+    assert "Frames, worst first" in text
+    assert "Mean over frames" in text
+    assert "blocks of 10 frames in a row" in text
+    assert "pairs" not in text
+
+
 def same_figures(made: Evaluation, pairs: int) -> Evaluation:
     """Two entries that no pair tells apart."""
     alike = [
