@@ -36,7 +36,7 @@ class Named:
 
 def evaluation(
     names: tuple[str, ...] = ("student fp16", "other", "visible", "thermal", "mean"), pairs: int = 24, *,
-    metrics: tuple[str, ...] = METRICS, full: bool = True, seed: int = 0,
+    block: int = 1, metrics: tuple[str, ...] = METRICS, full: bool = True, seed: int = 0,
 ) -> parts.Evaluation:  # fmt: skip
     """Figures drawn at random, summed up by the evaluator's own code; the first entry a student, the second a folder.
 
@@ -44,6 +44,7 @@ def evaluation(
         names: of the entries.
         pairs: how many; a third by night. Their pictures are not there.
         metrics: computed.
+        block: frames that count as one draw, of a clip.
         full: with detection, flicker, tracks and braking.
         seed: of the draws.
     """
@@ -52,7 +53,7 @@ def evaluation(
     entries = [Named(name, kind, fuses=kind != "folder") for name, kind in zip(names, kinds, strict=False)]
     sweeps = {"px": (0.0, 10.0, 20.0, 30.0), "fog": (0.0, 0.5)}
     steps = [Condition(kind, strength) for kind, strengths in sweeps.items() for strength in strengths if strength]
-    plan = Plan(tuple(entries), (Condition(), *steps), metrics, AgcSpec(), seed)  # type: ignore[arg-type]
+    plan = Plan(tuple(entries), (Condition(), *steps), metrics, AgcSpec(), seed, block=block)  # type: ignore[arg-type]
     level = draw.uniform(0.2, 6, len(metrics)) * (1 + draw.normal(0, 0.08, (len(entries), 1, len(metrics))))
     spread = draw.normal(0, 0.15, (len(entries), pairs, len(metrics))) + draw.normal(0, 0.3, (1, pairs, 1))
     fall = 1 - 0.008 * np.array([condition.strength for condition in plan.conditions])
@@ -71,6 +72,7 @@ def evaluation(
         lower_is_better=[name for name in metrics if name == "Nabf"],
         seed=seed,
         resamples=RESAMPLES,
+        block=block,
         computed=0,
         seconds=1.5,
         edgefusion="0.0.0",
@@ -175,6 +177,8 @@ def _braking(names: list[str], draw: np.random.Generator) -> parts.Braking:
         runs = [
             parts.BrakingRun(
                 seed=seed,
+                zone=("town", "wood", "field")[seed % 3],
+                manner=("crosses", "steps out", "walks along")[seed // 3 % 3],
                 margin_m=float(margin),
                 impact_mps=max(-float(margin), 0.0),
                 braked_at_m=None if margin < -8 else 25.0,
@@ -185,6 +189,7 @@ def _braking(names: list[str], draw: np.random.Generator) -> parts.Braking:
         return parts.EntryBraking(
             collisions=parts.Interval(mean=share, low=max(share - 0.1, 0), high=min(share + 0.1, 1)),
             margin_m=_around(float(margins.mean()), 1.8),
+            impact_mps=_around(float(np.maximum(-margins, 0).mean()), 0.4),
             false_brakes=parts.Interval(mean=0.05, low=0.0, high=0.12),
             runs=runs,
         )
@@ -197,11 +202,15 @@ def _braking(names: list[str], draw: np.random.Generator) -> parts.Braking:
     ]
     return parts.Braking(
         detector="frozen.onnx",
+        approaches=40,
         least_score=0.3,
+        fps=10.0,
         speed_mps=11.1,
         deceleration_mps2=6.5,
         reaction_s=0.3,
         confirm_frames=3,
-        model="Point mass, dry road, a pedestrian who walks into the lane.",
+        corridor_m=4.5,
+        horizon_s=4.0,
+        model="A simulation of ours, not a measurement on a road. Point mass, dry road.",
         conditions=conditions,
     )

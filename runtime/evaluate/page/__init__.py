@@ -17,7 +17,7 @@ from runtime.evaluate.page.figures import figures, judged_in, names_of, places_o
 from runtime.evaluate.page.guide import GUIDE
 from runtime.evaluate.page.table import views
 from runtime.evaluate.page.thumbnails import BEST, WORST, Thumbnails, make_thumbnails, shown_pairs
-from runtime.evaluate.page.verdict import FEW_PAIRS, verdict
+from runtime.evaluate.page.verdict import FEW_PAIRS, unit_of, verdict
 from runtime.evaluate.result import Evaluation
 from runtime.evaluate.text import SIGNIFICANT
 
@@ -58,6 +58,7 @@ def render(result: Evaluation, *, thumbnails: Mapping[int, Thumbnails] = NO_THUM
         policy=_policy(style, script),
         verdict=verdict(result),
         judged_in=judged_in,
+        unit=unit_of(result),
         views=views(result) if result.pairs else [],
         places=places_of(result) if result.pairs else {},
         guide=GUIDE,

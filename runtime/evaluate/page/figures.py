@@ -9,8 +9,8 @@ from typing import Any
 
 from runtime.evaluate.page.numbers import decimals
 from runtime.evaluate.page.thumbnails import Thumbnails, usual_metric
-from runtime.evaluate.page.verdict import by_rank
-from runtime.evaluate.result import BrakingCondition, Curve, Evaluation, Interval
+from runtime.evaluate.page.verdict import by_rank, unit_of
+from runtime.evaluate.result import BrakingCondition, BrakingRun, Curve, Evaluation, Interval
 
 DIGITS = 5
 """Significant digits in the page: ten thousand pairs stay a few megabytes."""
@@ -49,6 +49,7 @@ def figures(result: Evaluation, thumbnails: Mapping[int, Thumbnails]) -> dict[st
         "first": first,
         "rival": next((name for name in order if name != first), first),
         "metric": usual_metric(result),
+        "unit": unit_of(result),
         "charts": {**_sweeps(result), **_flicker(result)},
         "forests": _forests(result),
         "margins": _margins(result),
@@ -146,12 +147,15 @@ def _margins(result: Evaluation) -> list[dict[str, Any]]:
     return [
         {
             "rows": [
-                {"name": name, "runs": [[run.seed, short(run.margin_m), short(run.impact_mps)] for run in entry.runs]}
-                for name, entry in condition.entries.items()
+                {"name": name, "runs": [_run(run) for run in entry.runs]} for name, entry in condition.entries.items()
             ]
         }
         for condition in _conditions(result)
     ]
+
+
+def _run(run: BrakingRun) -> list[Any]:
+    return [run.seed, short(run.margin_m), short(run.impact_mps), f"{run.zone}, {run.manner}"]
 
 
 def _pairs(result: Evaluation) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from runtime.evaluate.page.numbers import fixed, percent, plural, signed
 from runtime.evaluate.result import (
     Braking,
+    BrakingCondition,
     ClassScores,
     Detection,
     EntryResult,
@@ -17,7 +18,7 @@ from runtime.evaluate.result import (
     Stability,
     Tracking,
 )
-from runtime.evaluate.statistics import holm, paired_p
+from runtime.evaluate.statistics import Figures, block_means, holm, paired_p
 from runtime.evaluate.text import SIGNIFICANT
 
 FEW_PAIRS = 20
@@ -57,8 +58,9 @@ def verdict(result: Evaluation) -> Verdict:
     """The verdict on a result."""
     findings = _findings(result)
     if not result.pairs:
-        lines = ["There are no fusion metrics, ranks or tests here, only what follows."]
-        return Verdict("No pairs were judged.", lines, [], findings)
+        headline = "Simulated approaches to a pedestrian" if result.braking else "No pairs were judged"
+        lines = ["No pairs were judged: there are no fusion metrics, ranks or tests here, only what follows."]
+        return Verdict(f"{headline}.", lines, [], findings)
     order = by_rank(result)
     if len(order) == 1:
         lines = ["There is nothing to compare it with: add --fused, another --bundle, or leave the baselines in."]
@@ -83,6 +85,11 @@ def _findings(result: Evaluation) -> list[tuple[str, str]]:
     ]
 
 
+def unit_of(result: Evaluation) -> str:
+    """What is judged: pairs, or frames of a clip."""
+    return "frame" if result.block > 1 else "pair"
+
+
 def by_rank(result: Evaluation) -> list[EntryResult]:
     """The entries, best mean place first."""
     return sorted(result.entries, key=lambda entry: entry.rank)
@@ -96,7 +103,7 @@ def duel(result: Evaluation, one: str, other: str) -> Duel:
     """
     rivals = [entry.name for entry in result.entries if entry.name != one]
     keys = [(rival, metric) for rival in rivals for metric in result.metrics]
-    p_values = [paired_p(_column(result, one, metric), _column(result, rival, metric)) for rival, metric in keys]
+    p_values = [paired_p(_blocks(result, one, metric), _blocks(result, rival, metric)) for rival, metric in keys]
     found = Duel()
     for (rival, metric), p in zip(keys, holm(p_values), strict=True):
         if rival == other:
@@ -106,8 +113,13 @@ def duel(result: Evaluation, one: str, other: str) -> Duel:
     return found
 
 
-def _column(result: Evaluation, name: str, metric: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _column(result: Evaluation, name: str, metric: str) -> Figures:
     return np.array([pair.values[name][metric] for pair in result.per_pair])
+
+
+def _blocks(result: Evaluation, name: str, metric: str) -> Figures:
+    """What is drawn as one: pairs, or blocks of a clip's frames."""
+    return block_means(_column(result, name, metric), result.block)
 
 
 def _margin(result: Evaluation, first: EntryResult, second: EntryResult) -> list[str]:
@@ -117,7 +129,7 @@ def _margin(result: Evaluation, first: EntryResult, second: EntryResult) -> list
     whose = "Their" if first.rank == second.rank else "Its"
     places = f"{whose} mean place over {plural(count, 'metric')} is {first.rank:.2f}{next_one}."
     if not told:
-        return [places, "The two are told apart in no metric: which of them stands first is chance."]
+        return [places, "The two are told apart in no metric: which of them comes first may be chance."]
     parts = [
         f"{first.name} is better in {_listed(found.better)}" if found.better else "",
         f"{second.name} is better in {_listed(found.worse)}" if found.worse else "",
@@ -148,17 +160,21 @@ def _best_own(result: Evaluation, order: list[EntryResult]) -> list[str]:
 
 def _cautions(result: Evaluation, first: EntryResult) -> list[str]:
     found = []
-    if result.pairs < LEAST_PAIRS:
-        found.append(f"With {plural(result.pairs, 'pair')} no difference can be told from chance: judge more of them.")
-    elif result.pairs < FEW_PAIRS:
-        found.append(f"{result.pairs} pairs are few: intervals of fewer than about {FEW_PAIRS} are too narrow.")
+    drawn = len(_blocks(result, first.name, result.metrics[0]))
+    what = ("block of frames", "blocks of frames") if result.block > 1 else ("pair", "pairs")
+    if drawn < LEAST_PAIRS:
+        found.append(f"With {plural(drawn, *what)} no difference can be told from chance: judge more of them.")
+    elif drawn < FEW_PAIRS:
+        found.append(f"{drawn} {what[1]} are few: intervals of fewer than about {FEW_PAIRS} are too narrow.")
+    if result.detection and result.detection.images < FEW_PAIRS:
+        found.append(f"A detector was judged on {plural(result.detection.images, 'image')}: too few to conclude from.")
     if first.kind == "baseline" and len(result.entries) > 1:
         found.append(
             f"{first.name} is a plain rule without a network: read below what the metrics it wins reward, before "
             "concluding anything about the others."
         )
     if result.left_out:
-        found.append(f"{plural(len(result.left_out), 'pair')} left out, see the facts below.")
+        found.append(f"{plural(len(result.left_out), unit_of(result))} left out, see the facts below.")
     return found
 
 
@@ -215,18 +231,24 @@ def _tracking(part: Tracking) -> tuple[str, str]:
 
 
 def _braking(part: Braking) -> list[tuple[str, str]]:
-    found = []
-    for condition in part.conditions:
-        if condition.entries:
-            best = min(condition.entries, key=lambda name: condition.entries[name].collisions.mean)
-            names = [best, *(["visible"] if "visible" in condition.entries and best != "visible" else [])]
-            shares = [_collided(name, condition.entries[name].collisions) for name in names]
-            runs = plural(len(condition.entries[best].runs), "run")
-            found.append(
-                (f"Braking, {condition.name}", f"fewest collisions in {runs} of our simulation: {', '.join(shares)}.")
-            )
-    return found
+    return [_condition(condition) for condition in part.conditions if condition.entries]
 
 
-def _collided(name: str, share: Interval) -> str:
-    return f"{name} {percent(share.mean)} ({percent(share.low)} to {percent(share.high)})"
+def _condition(condition: BrakingCondition) -> tuple[str, str]:
+    """The entry with the fewest collisions beside visible, or beside the next if that is visible."""
+    entries = condition.entries
+    order = sorted(entries, key=lambda name: entries[name].collisions.mean)
+    best, others = order[0], order[1:]
+    shown = [best, *(["visible"] if "visible" in others else others[:1])]
+    told = "; ".join(
+        f"{name} {_share(entries[name].collisions)}, braking for nobody in {percent(entries[name].false_brakes.mean)}"
+        for name in shown
+    )
+    level = entries[best].collisions.high >= entries[shown[-1]].collisions.low and others
+    runs = plural(len(entries[best].runs), "run")
+    chance = " The intervals overlap: that may be chance." if level else ""
+    return f"Braking, {condition.name}", f"fewest collisions in {runs} of our simulation: {told}.{chance}"
+
+
+def _share(share: Interval) -> str:
+    return f"{percent(share.mean)} ({percent(share.low)} to {percent(share.high)})"

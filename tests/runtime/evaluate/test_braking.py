@@ -221,7 +221,7 @@ def test_processes_do_not_change_the_result(ahead: Path, tmp_path: Path, monkeyp
 
 
 @pytest.mark.usefixtures("cache")
-def test_the_command(edgefusion: Callable[..., Result], ahead: Path) -> None:
+def test_the_command(edgefusion: Callable[..., Result], ahead: Path, tmp_path: Path) -> None:
     words = ("evaluate", "--brake", 1, "--detector", ahead, "--precision", "fp32", "--workers", 1)
     done = edgefusion(*words, "--json")
     assert done.exit_code == 0, done.output
@@ -234,8 +234,9 @@ def test_the_command(edgefusion: Callable[..., Result], ahead: Path) -> None:
     for condition in braking["conditions"]:
         assert condition["entries"].keys() == names
     assert "simulation of ours" in braking["model"]
-    table = edgefusion(*words)
+    table = edgefusion(*words, "--html", tmp_path / "page.html")
     assert table.exit_code == 0, table.output
+    assert "simulation of ours" in (tmp_path / "page.html").read_text()
     assert "ahead.onnx" in table.output
     assert "simulation of ours" in table.output
 

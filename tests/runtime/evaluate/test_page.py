@@ -141,8 +141,8 @@ def test_parts_of_less() -> None:
 
 def test_a_page_without_pairs() -> None:
     page = render(without_pairs(evaluation()))
-    assert "No pairs were judged." in page
-    assert not {"figures", "metrics", "sweeps", "pairs"} & {*Parsed(page).ids()}
+    assert "No pairs were judged: there are no fusion metrics" in page
+    assert not {"figures", "metrics", "sweeps", "pairs", "sure"} & {*Parsed(page).ids()}
     assert {*PARTS} <= {*Parsed(page).ids()}
 
 
@@ -176,6 +176,24 @@ def test_the_verdict_agrees_with_the_result() -> None:
     assert verdict(made).headline == f"{best.name} is first of 5 by mean rank."
 
 
+@pytest.mark.parametrize("block", [1, 5])
+def test_the_verdict_agrees_with_the_result_of_a_clip(block: int) -> None:
+    made = evaluation(pairs=60, block=block)
+    comparisons = next(entry.against_first for entry in made.entries if entry.name == "mean")
+    expected = [name for name, one in comparisons.items() if one.p_holm >= 0.05]
+    assert duel(made, "student fp16", "mean").level == expected
+
+
+def test_a_clip_has_frames_and_blocks() -> None:
+    made = evaluation(pairs=40, block=10)
+    text = words(render(made))
+    assert "4 blocks of frames" in verdict(made).cautions[0]
+    assert "Frames, worst first" in text
+    assert "Mean over frames" in text
+    assert "blocks of 10 frames in a row" in text
+    assert "pairs" not in text
+
+
 def same_figures(made: Evaluation, pairs: int) -> Evaluation:
     """Two entries that no pair tells apart."""
     alike = [
@@ -188,11 +206,46 @@ def same_figures(made: Evaluation, pairs: int) -> Evaluation:
 def test_noise_is_called_noise() -> None:
     made = same_figures(evaluation(("a", "b"), full=False), 4)
     found = verdict(made)
-    assert found.lines[1] == "The two are told apart in no metric: which of them stands first is chance."
+    assert found.lines[1] == "The two are told apart in no metric: which of them comes first may be chance."
     assert found.cautions[0].startswith("With 4 pairs no difference can be told from chance")
     more = evaluation(("a", "b"), full=False)
     assert "12 pairs are few" in verdict(same_figures(more, 12)).cautions[0]
     assert not [line for line in verdict(more).cautions if "few" in line]
+
+
+def test_collisions_stand_beside_false_brakes() -> None:
+    made = evaluation()
+    assert made.braking
+    condition = made.braking.conditions[0]
+    entry = next(iter(condition.entries.values()))
+
+    def sentence(best: tuple[float, float], visible: tuple[float, float]) -> str:
+        shares = [parts.Interval(mean=sum(ends) / 2, low=ends[0], high=ends[1]) for ends in (best, visible)]
+        entries = {
+            name: entry.model_copy(update={"collisions": share})
+            for name, share in zip(("a", "visible"), shares, strict=True)
+        }
+        braking = condition.model_copy(update={"entries": entries})
+        update = {"braking": made.braking and made.braking.model_copy(update={"conditions": [braking]})}
+        return verdict(made.model_copy(update=update)).findings[-1][1]
+
+    clear = sentence((0.0, 0.2), (0.4, 0.8))
+    assert clear.startswith(
+        "fewest collisions in 40 runs of our simulation: a 10 % (0 % to 20 %), braking for nobody in 5 %"
+    )
+    assert "visible 60 % (40 % to 80 %)" in clear
+    assert "chance" not in clear
+    assert sentence((0.0, 0.5), (0.4, 0.8)).endswith("The intervals overlap: that may be chance.")
+    assert "visible 30 %" in sentence((0.4, 0.8), (0.1, 0.5))
+
+
+def test_few_images_of_a_detector_are_called_few() -> None:
+    made = evaluation()
+    assert made.detection
+    few = made.model_copy(update={"detection": made.detection.model_copy(update={"images": 4})})
+    caution = "A detector was judged on 4 images: too few to conclude from."
+    assert caution in verdict(few).cautions
+    assert not [line for line in verdict(made).cautions if "detector" in line]
 
 
 def test_a_baseline_that_wins_is_named_as_one() -> None:

@@ -149,14 +149,14 @@ function margins(figure, plot) {
   plot.rows.forEach((row, index) => {
     const middle = index * each + 20;
     rowLabel(svg, row.name, middle);
-    for (const [seed, margin, impact] of row.runs) {
+    for (const [seed, margin, impact, scene] of row.runs) {
       if (margin === null) continue;
       const y = middle + (((seed * 7) % 11) - 5) * 2;
       const dot = margin < 0
         ? drawn("path", { class: "crash", d: `M${x(margin) - 3.5},${y - 3.5}l7,7m0,-7l-7,7` })
         : drawn("circle", { class: `mark s${markOf(row.name)}`, cx: x(margin), cy: y, r: 3.2, opacity: 0.75 });
-      const end = margin < 0 ? `collision at ${shown(impact, 1)} m/s` : `${shown(margin, 1)} m left`;
-      dot.append(drawn("title", {}, `${row.name}, seed ${seed}: ${end}`));
+      const end = margin < 0 ? `collision at ${shown(impact * 3.6, 0)} km/h` : `${shown(margin, 1)} m left`;
+      dot.append(drawn("title", {}, `${row.name}, seed ${seed} (${scene}): ${end}`));
       svg.append(dot);
     }
   });

@@ -86,7 +86,7 @@ function drawList() {
     if (!key) continue;
     head.setAttribute("aria-sort", key !== order.key ? "none" : order.direction > 0 ? "ascending" : "descending");
   }
-  document.getElementById("count").textContent = `${shownPairs.length} of ${found.length} pairs`;
+  document.getElementById("count").textContent = `${shownPairs.length} of ${found.length} ${page.unit}s`;
   more.hidden = found.length <= limit;
   more.textContent = `Show ${Math.min(STEP, found.length - limit)} more`;
 }
