@@ -35,11 +35,37 @@ def baseline(data: Path, out: Path, **chosen: Any) -> None:
     require("torch", "train")
     from distill.baseline import BaselineSettings, train_baseline
 
-    def log(row: dict[str, float]) -> None:
-        click.echo(json.dumps({name: round(value, 6) for name, value in row.items()}))
-
-    train_baseline(data, out, dataclasses.replace(BaselineSettings(), **chosen), log=log)
+    train_baseline(data, out, dataclasses.replace(BaselineSettings(), **chosen), log=_say_row)
     click.echo(f"student: {out}")
+
+
+@distill.command()
+@click.option("--kind", type=click.Choice(["prior", "conditional"]), default="prior", show_default=True)
+@click.option("--data", type=_PATH, required=True, help="Folder with splits.json and pairs/.")
+@click.option("--out", type=_PATH, required=True, help="Folder for the teacher; its run is kept in OUT.run.")
+@click.option("--samples", type=_PATH, help="For conditional: folder of shards with posterior samples.")
+@click.option("--steps", default=20_000, show_default=True)
+@click.option("--batch", default=8, show_default=True, help="Crops per step over all processes.")
+@click.option("--crop-px", default=96, show_default=True, help="Side of a crop.")
+@click.option("--widths", default="48,96,128", show_default=True, help="Channels per resolution.")
+@click.option("--patch", type=click.Choice(["1", "2", "4"]), default="2", show_default=True, help="Pixels per block.")
+@click.option("--learning-rate", default=3e-4, show_default=True)
+@click.option("--average", default=0.999, show_default=True, help="Decay of the moving average.")
+@click.option("--accumulate", default=1, show_default=True, help="Parts to take a batch in.")
+@click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), default="no", show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--every", default=250, show_default=True, help="Steps between checkpoints and log lines.")
+def teacher(kind: str, data: Path, out: Path, samples: Path | None, every: int, **chosen: Any) -> None:
+    """Train a diffusion teacher; repeat the command to go on after a stop."""
+    require("diffusers", "train")
+    from distill.teachers import lessons
+    from distill.teachers.train import TeacherSettings, train_teacher
+
+    chosen["widths"] = tuple(int(width) for width in chosen["widths"].split(","))
+    settings = dataclasses.replace(TeacherSettings(), **{**chosen, "patch": int(chosen["patch"])})
+    material = lessons(kind, data, samples, crop_px=settings.crop_px, batch=settings.batch, seed=settings.seed)
+    train_teacher(material, data, out, settings, every=every, log=_say_row)
+    click.echo(f"teacher: {out}")
 
 
 @distill.command()
@@ -55,3 +81,7 @@ def export(student: Path, out: Path, size: str, name: str | None, licence: str) 
 
     bundle = write(student, out, name=name or out.name, size_px=parse_size(size), licence=licence)
     click.echo(f"bundle: {bundle.path}")
+
+
+def _say_row(row: dict[str, float]) -> None:
+    click.echo(json.dumps({name: round(value, 6) for name, value in row.items()}))
