@@ -69,6 +69,49 @@ def teacher(kind: str, data: Path, out: Path, samples: Path | None, every: int, 
 
 
 @distill.command()
+@click.option("--teacher", "sources", multiple=True, required=True, help="Folder or id of the Hub; several share K.")
+@click.option("--data", type=_PATH, required=True, help="Folder with splits.json and pairs/.")
+@click.option("--out", type=_PATH, required=True, help="Folder for the shards.")
+@click.option(
+    "--backbones", default="tf_efficientnet_lite0", show_default=True, help="timm names or NAME=FILE, by comma."
+)
+@click.option("--split", default="train", show_default=True)
+@click.option("--samples", default=8, show_default=True, help="K, per pair or crop.")
+@click.option("--crops", default=0, show_default=True, help="Random crops to draw for; 0: every image whole.")
+@click.option("--crop-px", default=96, show_default=True, help="Side of a crop.")
+@click.option("--per-shard", default=16, show_default=True, help="Pairs or crops in a shard.")
+@click.option("--batch", default=4, show_default=True, help="Samples drawn together.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--keep-samples", type=_PATH, help="Folder for the samples themselves, for a conditional teacher.")
+@click.option("--scheduler", type=click.Choice(["ddim", "dpmsolver"]), default="ddim", show_default=True)
+@click.option("--steps", default=10, show_default=True, help="Network evaluations per sample.")
+@click.option("--start", default=0.5, show_default=True, help="Share of the noise schedule to begin at.")
+@click.option("--tile-px", default=256, show_default=True)
+@click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), default="no", show_default=True)
+def ensemble(sources: tuple[str, ...], data: Path, out: Path, keep_samples: Path | None, **chosen: Any) -> None:
+    """Draw an ensemble and keep its statistics; repeat the command to go on after a stop."""
+    require("diffusers", "train")
+    from distill.backbones import load_backbones
+    from distill.ensemble import EnsembleSettings, write_ensemble
+    from distill.teachers import open_teacher
+    from distill.teachers.sampling import Sampling
+
+    how = Sampling(**{name: chosen.pop(name) for name in ("scheduler", "steps", "start", "tile_px", "precision")})
+    eyes = load_backbones([spec for spec in chosen.pop("backbones").split(",") if spec])
+    teachers = [open_teacher(source, how) for source in sources]
+    write_ensemble(
+        teachers,
+        eyes,
+        data,
+        out,
+        EnsembleSettings(**chosen),
+        keep_samples=keep_samples,
+        log=lambda row: click.echo(json.dumps(row)),
+    )
+    click.echo(f"ensemble: {out}")
+
+
+@distill.command()
 @click.option("--student", type=_PATH, required=True, help="Folder of the checkpoint.")
 @click.option("--out", type=_PATH, required=True, help="Bundle to write.")
 @click.option("--size", default="640x480", show_default=True, help="Image size the model is stored for.")

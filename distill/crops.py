@@ -44,8 +44,15 @@ def prepare(pair: FramePair, agc: AgcSpec) -> Images:
 
 def load_training_images(data: Path, split: str, agc: AgcSpec) -> list[Images]:
     """Every pair of a split, and every ``CLIP_STRIDE``-th frame pair of its clips."""
-    images = [prepare(pair.load(), agc) for pair in load_split(data, split)]
-    return images + [prepare(pair, agc) for pair in _clip_frames(data, split)]
+    return [image for _, image in named_images(data, split, agc)]
+
+
+def named_images(data: Path, split: str, agc: AgcSpec) -> Iterator[tuple[str, Images]]:
+    """The same with their names: ``SET/NAME``, or ``m3svd/K`` for the k-th frame taken from the clips."""
+    for pair in load_split(data, split):
+        yield pair.name, prepare(pair.load(), agc)
+    for index, frames in enumerate(_clip_frames(data, split)):
+        yield f"m3svd/{index}", prepare(frames, agc)
 
 
 class CropSampler:

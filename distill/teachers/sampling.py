@@ -97,7 +97,7 @@ def reverse(
     Raises:
         MachineError: out of memory; names what to lower.
     """
-    scheduler, times = _schedule(denoiser, sampling)
+    scheduler, times = _schedule(denoiser, sampling, first.device)
     noise = Noise(seeds, first.shape[1:], first.device)
     signal, sigma = denoiser.scales(times[:1])
     noisy = signal * first + sigma * noise.field()
@@ -147,7 +147,7 @@ def _spans(length: int, sampling: Sampling) -> Iterator[tuple[slice, Tensor]]:
         yield slice(first, first + tile), ramp
 
 
-def _schedule(denoiser: Denoiser, sampling: Sampling) -> tuple[Any, Tensor]:
+def _schedule(denoiser: Denoiser, sampling: Sampling, device: torch.device) -> tuple[Any, Tensor]:
     """The scheduler of diffusers, told clean images, and the times of the steps from ``start`` on."""
     kind = DDIMScheduler if sampling.scheduler == "ddim" else DPMSolverMultistepScheduler
     scheduler = kind.from_config(
@@ -159,7 +159,7 @@ def _schedule(denoiser: Denoiser, sampling: Sampling) -> tuple[Any, Tensor]:
     )
     with warnings.catch_warnings():  # DPM-Solver hands tensors to NumPy 2 the old way
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        scheduler.set_timesteps(max(sampling.steps, round(sampling.steps / sampling.start)))
+        scheduler.set_timesteps(max(sampling.steps, round(sampling.steps / sampling.start)), device=device)
     skipped = len(scheduler.timesteps) - sampling.steps
     if sampling.scheduler == "dpmsolver":
         scheduler.set_begin_index(skipped)
