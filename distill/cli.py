@@ -35,11 +35,80 @@ def baseline(data: Path, out: Path, **chosen: Any) -> None:
     require("torch", "train")
     from distill.baseline import BaselineSettings, train_baseline
 
-    def log(row: dict[str, float]) -> None:
-        click.echo(json.dumps({name: round(value, 6) for name, value in row.items()}))
-
-    train_baseline(data, out, dataclasses.replace(BaselineSettings(), **chosen), log=log)
+    train_baseline(data, out, dataclasses.replace(BaselineSettings(), **chosen), log=_say_row)
     click.echo(f"student: {out}")
+
+
+@distill.command()
+@click.option("--kind", type=click.Choice(["prior", "conditional"]), default="prior", show_default=True)
+@click.option("--data", type=_PATH, required=True, help="Folder with splits.json and pairs/.")
+@click.option("--out", type=_PATH, required=True, help="Folder for the teacher; its run is kept in OUT.run.")
+@click.option("--samples", type=_PATH, help="For conditional: folder of shards with posterior samples.")
+@click.option("--steps", default=20_000, show_default=True)
+@click.option("--batch", default=8, show_default=True, help="Crops per step over all processes.")
+@click.option("--crop-px", default=96, show_default=True, help="Side of a crop.")
+@click.option("--widths", default="48,96,128", show_default=True, help="Channels per resolution.")
+@click.option("--patch", type=click.Choice(["1", "2", "4"]), default="2", show_default=True, help="Pixels per block.")
+@click.option("--learning-rate", default=3e-4, show_default=True)
+@click.option("--average", default=0.999, show_default=True, help="Decay of the moving average.")
+@click.option("--accumulate", default=1, show_default=True, help="Parts to take a batch in.")
+@click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), default="no", show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--every", default=250, show_default=True, help="Steps between checkpoints and log lines.")
+def teacher(kind: str, data: Path, out: Path, samples: Path | None, every: int, **chosen: Any) -> None:
+    """Train a diffusion teacher; repeat the command to go on after a stop."""
+    require("diffusers", "train")
+    from distill.teachers import lessons
+    from distill.teachers.train import TeacherSettings, train_teacher
+
+    chosen["widths"] = tuple(int(width) for width in chosen["widths"].split(","))
+    settings = dataclasses.replace(TeacherSettings(), **{**chosen, "patch": int(chosen["patch"])})
+    material = lessons(kind, data, samples, crop_px=settings.crop_px, batch=settings.batch, seed=settings.seed)
+    train_teacher(material, data, out, settings, every=every, log=_say_row)
+    click.echo(f"teacher: {out}")
+
+
+@distill.command()
+@click.option("--teacher", "sources", multiple=True, required=True, help="Folder or id of the Hub; several share K.")
+@click.option("--data", type=_PATH, required=True, help="Folder with splits.json and pairs/.")
+@click.option("--out", type=_PATH, required=True, help="Folder for the shards.")
+@click.option(
+    "--backbones", default="tf_efficientnet_lite0", show_default=True, help="timm names or NAME=FILE, by comma."
+)
+@click.option("--split", default="train", show_default=True)
+@click.option("--samples", default=8, show_default=True, help="K, per pair or crop.")
+@click.option("--crops", default=0, show_default=True, help="Random crops to draw for; 0: every image whole.")
+@click.option("--crop-px", default=96, show_default=True, help="Side of a crop.")
+@click.option("--per-shard", default=16, show_default=True, help="Pairs or crops in a shard.")
+@click.option("--batch", default=4, show_default=True, help="Samples drawn together.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--keep-samples", type=_PATH, help="Folder for the samples themselves, for a conditional teacher.")
+@click.option("--scheduler", type=click.Choice(["ddim", "dpmsolver"]), default="ddim", show_default=True)
+@click.option("--steps", default=10, show_default=True, help="Network evaluations per sample.")
+@click.option("--start", default=0.5, show_default=True, help="Share of the noise schedule to begin at.")
+@click.option("--tile-px", default=256, show_default=True)
+@click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), default="no", show_default=True)
+def ensemble(sources: tuple[str, ...], data: Path, out: Path, keep_samples: Path | None, **chosen: Any) -> None:
+    """Draw an ensemble and keep its statistics; repeat the command to go on after a stop."""
+    require("diffusers", "train")
+    from distill.backbones import load_backbones
+    from distill.ensemble import EnsembleSettings, write_ensemble
+    from distill.teachers import open_teacher
+    from distill.teachers.sampling import Sampling
+
+    how = Sampling(**{name: chosen.pop(name) for name in ("scheduler", "steps", "start", "tile_px", "precision")})
+    eyes = load_backbones([spec for spec in chosen.pop("backbones").split(",") if spec])
+    teachers = [open_teacher(source, how) for source in sources]
+    write_ensemble(
+        teachers,
+        eyes,
+        data,
+        out,
+        EnsembleSettings(**chosen),
+        keep_samples=keep_samples,
+        log=lambda row: click.echo(json.dumps(row)),
+    )
+    click.echo(f"ensemble: {out}")
 
 
 @distill.command()
@@ -55,3 +124,7 @@ def export(student: Path, out: Path, size: str, name: str | None, licence: str) 
 
     bundle = write(student, out, name=name or out.name, size_px=parse_size(size), licence=licence)
     click.echo(f"bundle: {bundle.path}")
+
+
+def _say_row(row: dict[str, float]) -> None:
+    click.echo(json.dumps({name: round(value, 6) for name, value in row.items()}))

@@ -44,8 +44,15 @@ def prepare(pair: FramePair, agc: AgcSpec) -> Images:
 
 def load_training_images(data: Path, split: str, agc: AgcSpec) -> list[Images]:
     """Every pair of a split, and every ``CLIP_STRIDE``-th frame pair of its clips."""
-    images = [prepare(pair.load(), agc) for pair in load_split(data, split)]
-    return images + [prepare(pair, agc) for pair in _clip_frames(data, split)]
+    return [image for _, image in named_images(data, split, agc)]
+
+
+def named_images(data: Path, split: str, agc: AgcSpec) -> Iterator[tuple[str, Images]]:
+    """The same with their names: ``SET/NAME``, or ``m3svd/K`` for the k-th frame taken from the clips."""
+    for pair in load_split(data, split):
+        yield pair.name, prepare(pair.load(), agc)
+    for index, frames in enumerate(_clip_frames(data, split)):
+        yield f"m3svd/{index}", prepare(frames, agc)
 
 
 class CropSampler:
@@ -56,11 +63,12 @@ class CropSampler:
         size: side of a crop in pixels, a multiple of four.
         batch: crops per batch.
         seed: of the whole run.
+        degraded: put some of them into the night, and cut some of the thermal off.
     """
 
-    def __init__(self, images: list[Images], *, size: int, batch: int, seed: int) -> None:
+    def __init__(self, images: list[Images], *, size: int, batch: int, seed: int, degraded: bool = True) -> None:
         self._images = [image for image in images if min(image.shape[1:]) >= size]
-        self._size, self._batch, self._seed = size, batch, seed
+        self._size, self._batch, self._seed, self._degraded = size, batch, seed, degraded
         areas = np.array([image[0].size for image in self._images], np.float64)
         self._odds = np.sqrt(areas) / np.sqrt(areas).sum()
 
@@ -73,7 +81,8 @@ class CropSampler:
     def _crop(self, image: Images, draw: np.random.Generator) -> npt.NDArray[np.float32]:
         top, left = (int(draw.integers(0, side - self._size + 1)) for side in image.shape[1:])
         crop = image[:, top : top + self._size, left : left + self._size].astype(np.float32)
-        return np.ascontiguousarray(_degrade(_turn(crop, draw), draw))
+        turned = _turn(crop, draw)
+        return np.ascontiguousarray(_degrade(turned, draw) if self._degraded else turned)
 
 
 def sources(data: Path, split: str) -> list[dict[str, Any]]:

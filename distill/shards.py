@@ -1,0 +1,158 @@
+"""Ensemble shards: what a teacher's samples have in common, as files that say where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from edgefusion.core.errors import InputError
+from edgefusion.core.files import atomic_write
+
+PLAN = "ensemble.json"
+_DAMAGED = "delete it and repeat the command that made it: only this shard is drawn again"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The ensemble of one pair, or of one crop of it.
+
+    Attributes:
+        name: of the pair, with ``@TOP,LEFT`` for a crop.
+        sources: [2, H, W] luma and thermal in 0..1, FP16.
+        mean: [H, W] of the samples, FP32.
+        variance: [H, W] of the samples.
+        features: per backbone and layer the mean [C, h, w] (FP16), and the mean over channels of the variance, [h, w].
+    """
+
+    name: str
+    sources: Tensor
+    mean: Tensor
+    variance: Tensor
+    features: dict[str, list[tuple[Tensor, Tensor]]]
+
+
+def shard_path(folder: Path, index: int, count: int) -> Path:
+    """Where the ``index``-th of ``count`` shards lies."""
+    return folder / f"shard-{index:05d}-of-{count:05d}.safetensors"
+
+
+def write_shard(path: Path, units: list[Unit], provenance: dict[str, Any]) -> None:
+    """Write a shard so that it is whole or not there.
+
+    Raises:
+        MachineError: the place is not writable or full.
+    """
+    tensors = {f"{index}/{key}": tensor for index, unit in enumerate(units) for key, tensor in _tensors(unit).items()}
+    tensors = {key: tensor.contiguous().cpu() for key, tensor in tensors.items()}
+    about = json.dumps({**provenance, "units": [unit.name for unit in units]}, sort_keys=True)
+    with atomic_write(path) as stream:
+        stream.write(save(tensors, {"provenance": about, "sha256": _digest(tensors, about)}))
+
+
+def read_shard(path: Path) -> tuple[list[Unit], dict[str, Any]]:
+    """Units and provenance of a shard.
+
+    Raises:
+        InputError: not a shard, a truncated one, or one in which any byte changed.
+    """
+    try:
+        with safe_open(path, "pt") as stored:
+            header = stored.metadata() or {}
+            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  # it is no dict
+        about, wanted = header["provenance"], header["sha256"]
+    except (OSError, SafetensorError, KeyError, ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"not an ensemble shard ({error})", where=path, remedy=_DAMAGED) from error
+    if _digest(tensors, about) != wanted:
+        raise InputError("the shard is damaged: its content is not what was written", where=path, remedy=_DAMAGED)
+    provenance: dict[str, Any] = json.loads(about)
+    return [_unit(name, index, tensors) for index, name in enumerate(provenance["units"])], provenance
+
+
+def read_ensemble(folder: Path) -> Iterator[Unit]:
+    """Every unit of an ensemble, in order.
+
+    Raises:
+        InputError: no ensemble there, a shard missing or damaged.
+    """
+    plan = read_plan(folder)
+    if plan is None:
+        raise InputError("no ensemble here", where=folder, remedy="make one: edgefusion distill ensemble")
+    paths = [shard_path(folder, index, plan["shards"]) for index in range(plan["shards"])]
+    if missing := [path.name for path in paths if not path.exists()]:
+        raise InputError(
+            f"{len(missing)} of {len(paths)} shards are missing: {', '.join(missing[:3])}",
+            where=folder,
+            remedy="repeat the command that was stopped",
+        )
+    for path in paths:
+        yield from read_shard(path)[0]
+
+
+def read_plan(folder: Path) -> dict[str, Any] | None:
+    """What an ensemble is made of; None if there is none.
+
+    Raises:
+        InputError: a damaged plan.
+    """
+    path = folder / PLAN
+    if not path.exists():
+        return None
+    try:
+        plan: dict[str, Any] = json.loads(path.read_text())
+        int(plan["shards"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"not the plan of an ensemble ({error})", where=path) from error
+    return plan
+
+
+def write_plan(folder: Path, plan: dict[str, Any]) -> None:
+    """Write the plan, or find the same one.
+
+    Raises:
+        InputError: an ensemble of another plan is there.
+        MachineError: the place is not writable or full.
+    """
+    before = read_plan(folder)
+    if before is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(folder / PLAN) as stream:
+            stream.write((json.dumps(plan, indent=2) + "\n").encode())
+    elif other := [key for key in plan if before.get(key) != plan[key]]:
+        raise InputError(
+            f"an ensemble with other settings is here (other: {', '.join(other)})",
+            where=folder,
+            remedy="choose another --out",
+        )
+
+
+def _tensors(unit: Unit) -> dict[str, Tensor]:
+    tensors = {"sources": unit.sources, "mean": unit.mean, "variance": unit.variance}
+    for backbone, layers in unit.features.items():
+        for layer, (mean, variance) in enumerate(layers):
+            tensors |= {f"{backbone}/{layer}/mean": mean.half(), f"{backbone}/{layer}/variance": variance}
+    return tensors
+
+
+def _unit(name: str, index: int, tensors: dict[str, Tensor]) -> Unit:
+    mine = {key.partition("/")[2]: tensor for key, tensor in tensors.items() if key.startswith(f"{index}/")}
+    features: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    for key in sorted((key for key in mine if key.endswith("/mean")), key=lambda key: int(key.split("/")[1])):
+        features.setdefault(key.split("/")[0], []).append((mine[key], mine[key.replace("/mean", "/variance")]))
+    return Unit(name, mine["sources"], mine["mean"], mine["variance"], features)
+
+
+def _digest(tensors: dict[str, Tensor], about: str) -> str:
+    digest = hashlib.sha256(about.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())
+        digest.update(tensors[name].flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

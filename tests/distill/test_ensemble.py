@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scenes import write_folder
+
+torch = pytest.importorskip("torch", reason="torch comes with [train]")
+timm = pytest.importorskip("timm", reason="timm comes with [train]")
+pytest.importorskip("diffusers", reason="diffusers comes with [train]")
+
+from safetensors.torch import save_file  # noqa: E402
+
+from distill.backbones import load_backbones  # noqa: E402
+from distill.ensemble import EnsembleSettings, Share, plan_places, write_ensemble  # noqa: E402
+from distill.shards import read_ensemble, read_shard  # noqa: E402
+from distill.teachers import lessons, open_teacher, prior  # noqa: E402
+from distill.teachers.folder import save_teacher  # noqa: E402
+from distill.teachers.sampling import Sampling, sample_seed  # noqa: E402
+from distill.welford import Welford  # noqa: E402
+from edgefusion.core.errors import InputError, UsageError  # noqa: E402
+
+SETTINGS = EnsembleSettings(samples=3, crops=6, crop_px=32, per_shard=2, batch=2)
+SAMPLING = Sampling(steps=2)
+OPTIONS = ["--samples", "3", "--crops", "6", "--crop-px", "32", "--per-shard", "2", "--batch", "2", "--steps", "2"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a data set, a tiny teacher and a tiny backbone."""
+    root = tmp_path_factory.mktemp("ensemble")
+    write_folder(root / "data" / "pairs" / "roadscene", ["a", "b", "c", "d", "e"])
+    split = {"train": {"roadscene": ["a", "b", "c", "d"], "m3svd_clips": []}, "val": {"roadscene": ["e"]}}
+    (root / "data" / "splits.json").write_text(json.dumps(split))
+    torch.manual_seed(0)
+    for name in ("teacher", "other"):
+        save_teacher(root / name, prior.network((16, 32)), prior.schedule(), {"kind": "prior"})
+    save_file(timm.create_model("test_resnet", pretrained=False).state_dict(), root / "eyes.safetensors")
+    return root
+
+
+def write(
+    place: Path, out: Path, settings: EnsembleSettings = SETTINGS, names: tuple[str, ...] = ("teacher",), **more: Any
+) -> None:
+    teachers = [open_teacher(str(place / name), SAMPLING) for name in names]
+    eyes = load_backbones([f"test_resnet={place / 'eyes.safetensors'}"])
+    write_ensemble(teachers, eyes, place / "data", out, settings, **more)
+
+
+def command(place: Path, out: Path) -> list[str]:
+    call = [sys.executable, "-m", "edgefusion.cli", "distill", "ensemble", "--teacher", str(place / "teacher")]
+    call += ["--backbones", f"test_resnet={place / 'eyes.safetensors'}", "--data", str(place / "data")]
+    return [*call, "--out", str(out), *OPTIONS]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("shard-*"))}
+
+
+@pytest.fixture(scope="module")
+def whole(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "shards"
+    write(place, out)
+    return out
+
+
+def test_welford_is_mean_and_variance() -> None:
+    samples = np.random.default_rng(0).normal(3, 2, (7, 4, 5))
+    sums = Welford()
+    for sample in samples:
+        sums.add(torch.from_numpy(sample))
+    np.testing.assert_allclose(sums.mean, samples.mean(axis=0))
+    np.testing.assert_allclose(sums.variance, samples.var(axis=0, ddof=1))
+
+
+def test_a_shard_holds_the_statistics_of_the_samples(place: Path, whole: Path) -> None:
+    units, about = read_shard(whole / "shard-00000-of-00003.safetensors")
+    teacher, (eyes,) = (
+        open_teacher(str(place / "teacher"), SAMPLING),
+        load_backbones([f"test_resnet={place / 'eyes.safetensors'}"]),
+    )
+    assert about["teachers"][0]["sha256"] == teacher.denoiser.digest
+    assert about["backbones"] == {"test_resnet": eyes.digest}
+    assert len(units) == 2
+    unit = units[1]
+    visible, thermal = unit.sources.float()[:, None, None].unbind()
+    samples = torch.cat([teacher.draw(visible, thermal, [sample_seed(unit.name, k, 0)]) for k in range(3)])
+    assert torch.allclose(unit.mean, samples.mean(dim=0)[0], atol=1e-3)
+    assert torch.allclose(unit.variance, samples.var(dim=0)[0], atol=1e-3)
+    assert len(unit.features["test_resnet"]) == len(eyes.strides)
+    for (mean, variance), layer in zip(unit.features["test_resnet"], eyes.features(samples), strict=True):
+        assert torch.allclose(mean.float(), layer.mean(dim=0), atol=0.02)
+        assert torch.allclose(variance, layer.var(dim=0).mean(dim=0), atol=0.02)
+
+
+def test_crops_are_the_same_in_every_process_and_images_can_stay_whole() -> None:
+    images = [("a", (40, 64)), ("b", (16, 16))]
+    assert plan_places(images, SETTINGS) == plan_places(images, SETTINGS)
+    assert {unit.index for unit in plan_places(images, SETTINGS)} == {0}
+    assert [unit.name for unit in plan_places(images, EnsembleSettings())] == ["a", "b"]
+    with pytest.raises(UsageError, match="lower --crop-px"):
+        plan_places(images[1:], SETTINGS)
+
+
+def test_two_ranks_draw_each_pair_once(place: Path, whole: Path, tmp_path: Path) -> None:
+    ranks = [
+        subprocess.Popen(
+            command(place, tmp_path / "two"),
+            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [rank.communicate(timeout=240)[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0]
+    drawn = [json.loads(line)["shard"] for text in said for line in text.splitlines() if line.startswith("{")]
+    assert sorted(drawn) == [f"shard-0000{k}-of-00003.safetensors" for k in range(3)]
+    assert all(text.count("{") > 0 for text in said)
+    ours, theirs = list(read_ensemble(whole)), list(read_ensemble(tmp_path / "two"))
+    assert [unit.name for unit in ours] == [unit.name for unit in theirs]
+    assert all(torch.allclose(one.mean, other.mean, atol=1e-3) for one, other in zip(ours, theirs, strict=True))
+
+
+def test_a_killed_run_is_made_whole_by_the_next(place: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    with subprocess.Popen(command(place, out), stdout=subprocess.DEVNULL) as run:
+        started = time.monotonic()
+        while not list(out.glob("shard-*")) and time.monotonic() < started + 120:
+            time.sleep(0.005)
+        run.kill()
+    (out / ".shard-00002-of-00003.safetensors.xyz.part").write_bytes(b"half")
+    before = contents(out)
+    assert 1 <= len(before) <= 3
+    rows: list[dict[str, Any]] = []
+    write(place, out, log=rows.append)
+    assert len(rows) == 3 - len(before)
+    after = contents(out)
+    assert all(after[name] == content for name, content in before.items())
+    assert not list(out.glob(".*.part"))
+    assert [unit.name for unit in read_ensemble(out)] == [unit.name for unit in read_ensemble(whole)]
+
+
+@pytest.mark.parametrize("where", [0.3, 0.6, 0.99])
+def test_a_flipped_byte_is_found_and_the_shard_named(whole: Path, tmp_path: Path, where: float) -> None:
+    source = whole / "shard-00001-of-00003.safetensors"
+    content = bytearray(source.read_bytes())
+    content[int(len(content) * where)] ^= 1
+    (tmp_path / source.name).write_bytes(content)
+    with pytest.raises(InputError, match=r"shard-00001-of-00003\.safetensors.*damaged"):
+        read_shard(tmp_path / source.name)
+
+
+def test_a_truncated_or_missing_shard_is_named(place: Path, tmp_path: Path) -> None:
+    write(place, tmp_path / "out")
+    last = tmp_path / "out" / "shard-00002-of-00003.safetensors"
+    last.write_bytes(last.read_bytes()[:-1])
+    with pytest.raises(InputError, match="not an ensemble shard"):
+        list(read_ensemble(tmp_path / "out"))
+    last.unlink()
+    with pytest.raises(InputError, match="1 of 3 shards are missing: shard-00002"):
+        list(read_ensemble(tmp_path / "out"))
+    with pytest.raises(InputError, match="no ensemble here"):
+        list(read_ensemble(tmp_path))
+
+
+def test_an_ensemble_of_something_else_is_not_gone_on_with(place: Path, whole: Path) -> None:
+    with pytest.raises(InputError, match="other: teachers"):
+        write(place, whole, names=("other",))
+    with pytest.raises(InputError, match="other: settings"):
+        write(place, whole, EnsembleSettings(**{**SETTINGS.__dict__, "samples": 4}))
+
+
+def test_several_teachers_form_one_ensemble(place: Path, tmp_path: Path) -> None:
+    settings = EnsembleSettings(samples=2, crops=1, crop_px=32)
+    write(place, tmp_path / "both", settings, names=("teacher", "other"))
+    (unit,) = read_ensemble(tmp_path / "both")
+    visible, thermal = unit.sources.float()[:, None, None].unbind()
+    drawn = [
+        open_teacher(str(place / name), SAMPLING).draw(visible, thermal, [sample_seed(unit.name, k, 0)])
+        for k, name in enumerate(("teacher", "other"))
+    ]
+    assert torch.allclose(unit.mean, torch.cat(drawn).mean(dim=0)[0], atol=1e-3)
+
+
+def test_samples_are_kept_for_the_conditional_teacher(place: Path, tmp_path: Path) -> None:
+    write(place, tmp_path / "out", keep_samples=tmp_path / "samples")
+    material = lessons("conditional", place / "data", tmp_path / "samples", crop_px=32, batch=4, seed=0)
+    fused, sources = material.batch(0)
+    assert fused.shape == (4, 1, 32, 32)
+    assert sources.shape == (4, 2, 32, 32)
+
+
+def test_the_share_is_what_the_launcher_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Share.of_environment() == Share(0, 1)
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert Share.of_environment() == Share(3, 8)
