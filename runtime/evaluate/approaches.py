@@ -33,7 +33,7 @@ CONDITIONS = {"night": 0.0, "fog": 0.5}
 MODEL = (
     "A simulation of ours, not a measurement on a road. Rendered frames of a night drive; a pedestrian crosses, steps "
     "out or walks along in the lane; the road is flat, the cameras' geometry and registration are exact. The vehicle "
-    "keeps its speed until somebody's foot was seen in the corridor in enough frames in a row, and reaction_s later "
+    "keeps its speed until somebody's foot was seen in the corridor in enough frames in a row, and a little later "
     "brakes at a constant deceleration until it stands."
 )
 
