@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import platform
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from edgefusion.core.bundle import Precision
 from edgefusion.core.errors import BundleError, RunError
 from edgefusion.core.geometry import Size
 from runtime.engines.base import Compiled, Tensor
+from runtime.engines.signals import keep_signal_stack
 
 CPUINFO = Path("/proc/cpuinfo")
 AMX = "amx_bf16"
@@ -28,20 +28,18 @@ class OpenVinoBackend:
     name = "openvino"
 
     def __init__(self) -> None:
-        self._core = ov.Core()
+        with keep_signal_stack():  # asking for anything of the processor loads its plugin
+            self._core = ov.Core()
+            self._capabilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
     def target(self, precision: Precision) -> dict[str, Any]:
         """OpenVINO's version, the processor, what it can compute in and what it is asked to."""
         return {
             "version": ov.get_version(),
             "processor": processor(),
-            "capabilities": sorted(self._capabilities),
+            "capabilities": self._capabilities,
             "hints": {name: str(hint) for name, hint in self._hints(precision).items()},
         }
-
-    @functools.cached_property
-    def _capabilities(self) -> list[str]:
-        return list(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
     def compile(self, onnx: bytes, size_px: Size, precision: Precision) -> Compiled:
         """See ``Backend.compile``.

@@ -20,6 +20,7 @@ from edgefusion.core.errors import InputError, UsageError
 from edgefusion.metrics.detection import MOST_DETECTIONS, Detections, Truth
 from edgefusion.recordings.images import first_names
 from runtime.capture.simulated import Box
+from runtime.engines.signals import keep_signal_stack
 from runtime.evaluate.layouts import LAYOUTS, Bytes, Floats, Size
 
 Corners = npt.NDArray[np.float64]
@@ -137,7 +138,8 @@ class Detector:
         self._least_score = least_score
         hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": ov.Type.f32}
         hints |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
-        self._request = ov.Core().compile_model(model, "CPU", hints).create_infer_request()
+        with keep_signal_stack():
+            self._request = ov.Core().compile_model(model, "CPU", hints).create_infer_request()
 
     def __call__(self, rgb: Bytes) -> Detections:
         """Find things in an image.
