@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,11 +15,11 @@ from torch import Tensor
 from distill import checkpoint
 from distill.crops import CropSampler, load_training_images, sources
 from distill.losses import fidelity
+from distill.schedule import annealing, follow
 from distill.students.proxy import Proxy
 from edgefusion.core.errors import InputError, RunError
 from edgefusion.kernels.agc import AgcSpec
 
-WARM_UP_STEPS = 200
 FINAL_RATE = 0.005
 """The learning rate ends at this share of its peak."""
 
@@ -106,29 +105,18 @@ class _Trainer:
         if not torch.isfinite(loss):
             raise RunError(f"the loss is not finite at step {self.step}", remedy="lower --learning-rate")
         for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate * self._annealing()
+            group["lr"] = self.settings.learning_rate * annealing(self.step, self.settings.steps, FINAL_RATE)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.step += 1
-        self._follow()
+        follow(self.average, self.student, step=self.step, decay=self.settings.average)
         return {name: float(term.detach()) for name, term in terms.items()}
 
     def _terms(self, crops: Tensor) -> dict[str, Tensor]:
         fused = F.pixel_shuffle(self.student.unclipped(F.pixel_unshuffle(crops, 4)), 4)
         weights = (self.settings.intensity, self.settings.gradient, self.settings.ssim)
         return fidelity(fused, crops[:, :1], crops[:, 1:], weights)
-
-    def _annealing(self) -> float:
-        """Linear warm-up, then half a cosine."""
-        cosine = (1 + math.cos(math.pi * self.step / self.settings.steps)) / 2
-        return min(1.0, (self.step + 1) / WARM_UP_STEPS) * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        keep = min(self.settings.average, self.step / (self.step + 10))
-        for ours, theirs in zip(self.average.parameters(), self.student.parameters(), strict=True):
-            ours.lerp_(theirs, 1 - keep)
 
     def save(self, folder: Path) -> None:
         tensors = {f"student.{name}": tensor for name, tensor in self.student.state_dict().items()}

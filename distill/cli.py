@@ -112,6 +112,53 @@ def ensemble(sources: tuple[str, ...], data: Path, out: Path, keep_samples: Path
 
 
 @distill.command()
+@click.option("--arch", default="proxy-nano", show_default=True, help="proxy-nano, proxy-small or proxy-base.")
+@click.option("--ensemble", type=_PATH, required=True, help="Folder of shards, of distill ensemble.")
+@click.option("--data", type=_PATH, required=True, help="Folder with splits.json and pairs/ that it was drawn for.")
+@click.option("--out", type=_PATH, required=True, help="Folder for the checkpoint, its state and sheets.")
+@click.option(
+    "--backbones", default="tf_efficientnet_lite0", show_default=True, help="timm names or NAME=FILE, by comma."
+)
+@click.option("--steps", default=20_000, show_default=True)
+@click.option("--batch", default=8, show_default=True, help="Crops per step over all processes.")
+@click.option("--learning-rate", default=2.5e-4, show_default=True)
+@click.option("--average", default=0.998, show_default=True, help="Decay of the moving average.")
+@click.option("--pixel", default=1.0, show_default=True, help="Weight of the image-space signal.")
+@click.option("--feature", default=1.0, show_default=True, help="Weight of the feature-space signal.")
+@click.option("--fidelity", default=0.0, show_default=True, help="Weight of source fidelity.")
+@click.option("--tau", default=1.0, show_default=True, help="Temperature of the routing.")
+@click.option("--weights/--no-weights", default=True, help="Whether variance weighs the image-space signal.")
+@click.option("--routing/--no-routing", default=True, help="Whether variance routes the feature-space signal.")
+@click.option(
+    "--misalign", default="60,20", show_default=True, help="Pixels and degrees the curriculum ends at, or none."
+)
+@click.option("--degrade/--no-degrade", default=True, help="Whether inputs get night, fog, noise, stripes and gain.")
+@click.option("--accumulate", default=1, show_default=True, help="Parts to take a batch in.")
+@click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), default="no", show_default=True)
+@click.option(
+    "--patience", default=0, show_default=True, help="Log lines without a better held-out loss; 0: all steps."
+)
+@click.option("--held-out", default=0.1, show_default=True, help="Share of the pairs held out for --patience.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--every", default=250, show_default=True, help="Steps between checkpoints and log lines.")
+@click.option("--sheets", default=1000, show_default=True, help="Steps between sample sheets; 0: none.")
+def student(
+    ensemble: Path, data: Path, out: Path, backbones: str, misalign: str, every: int, sheets: int, **chosen: Any
+) -> None:
+    """Distil an ensemble into a student; repeat the command to go on after a stop."""
+    require("accelerate", "train")
+    from distill.backbones import load_backbones
+    from distill.misalignment import parse_range
+    from distill.train import StudentSettings, train_student
+
+    settings = StudentSettings(misalign=parse_range(misalign), **chosen)
+    settings.check()
+    eyes = load_backbones([spec for spec in backbones.split(",") if spec]) if settings.feature else []
+    train_student(ensemble, data, out, settings, backbones=eyes, every=every, sheets=sheets, log=_say_row)
+    click.echo(f"student: {out}")
+
+
+@distill.command()
 @click.option("--student", type=_PATH, required=True, help="Folder of the checkpoint.")
 @click.option("--out", type=_PATH, required=True, help="Bundle to write.")
 @click.option("--size", default="640x480", show_default=True, help="Image size the model is stored for.")

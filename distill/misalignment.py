@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edgefusion.core.errors import UsageError
+
 Matrix = npt.NDArray[np.float64]
 Plane = npt.NDArray[np.float32]
 Size = tuple[int, int]
@@ -37,6 +39,23 @@ class WarpRange:
     scale: float = 0.05
     perspective: float = 0.02
     aligned: float = 0.3
+
+
+def parse_range(text: str) -> tuple[float, float] | None:
+    """``60,20`` as pixels and degrees; ``none`` as None.
+
+    Raises:
+        UsageError: neither.
+    """
+    if text == "none":
+        return None
+    try:
+        shift_px, turn_deg = map(float, text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--misalign {text}", remedy="give PX,DEG such as 60,20, or none") from error
+    if not (0 <= shift_px < math.inf and 0 <= turn_deg <= 180):
+        raise UsageError(f"--misalign {text}", remedy="pixels from 0, degrees in 0..180")
+    return shift_px, turn_deg
 
 
 def level_at(progress: float) -> float:

@@ -77,11 +77,36 @@ def read_shard(path: Path) -> tuple[list[Unit], dict[str, Any]]:
     return [_unit(name, index, tensors) for index, name in enumerate(provenance["units"])], provenance
 
 
+def read_unit(path: Path, index: int) -> Unit:
+    """One unit of a shard that was checked before: only its own tensors are read.
+
+    Raises:
+        InputError: the shard is gone, or another one.
+    """
+    try:
+        with safe_open(path, "pt") as stored:
+            name = json.loads(stored.metadata()["provenance"])["units"][index]
+            mine = [key for key in stored.keys() if key.startswith(f"{index}/")]  # noqa: SIM118  # it is no dict
+            return _unit(name, index, {key: stored.get_tensor(key) for key in mine})
+    except (OSError, SafetensorError, KeyError, TypeError, IndexError, ValueError) as error:
+        raise InputError(f"the shard changed during the run ({error})", where=path, remedy=_DAMAGED) from error
+
+
 def read_ensemble(folder: Path) -> Iterator[Unit]:
     """Every unit of an ensemble, in order.
 
     Raises:
         InputError: no ensemble there, a shard missing or damaged.
+    """
+    for path in ensemble_paths(folder):
+        yield from read_shard(path)[0]
+
+
+def ensemble_paths(folder: Path) -> list[Path]:
+    """Every shard of a whole ensemble, in order.
+
+    Raises:
+        InputError: no ensemble there, or a shard missing.
     """
     plan = read_plan(folder)
     if plan is None:
@@ -93,8 +118,7 @@ def read_ensemble(folder: Path) -> Iterator[Unit]:
             where=folder,
             remedy="repeat the command that was stopped",
         )
-    for path in paths:
-        yield from read_shard(path)[0]
+    return paths
 
 
 def read_plan(folder: Path) -> dict[str, Any] | None:

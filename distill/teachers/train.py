@@ -18,10 +18,10 @@ from torch import Tensor
 
 from distill.crops import sources
 from distill.interrupt import interruptible
+from distill.state import load_state, read_facts, save_state
 from distill.teachers import prior
 from distill.teachers.denoiser import Denoiser
 from distill.teachers.folder import save_teacher
-from distill.teachers.state import load_state, read_facts, save_state
 from edgefusion.core.errors import InputError, MachineError, RunError, UsageError
 
 WARM_UP_STEPS = 200

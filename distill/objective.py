@@ -1,0 +1,68 @@
+"""What a student is asked for: the ensemble's two signals and, if wanted, its sources; each can be switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from distill.backbones import Backbone
+from distill.examples import Batch
+from distill.losses import fidelity
+from distill.signals import feature_loss, pixel_loss, routing
+
+SOURCE_TERMS = (1.0, 20.0, 0.3)
+"""Intensity, gradient and SSIM inside the fidelity term: those of the baseline."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Weights and switches of the loss; see ``loss_terms``.
+
+    Attributes:
+        pixel: weight of L_pix.
+        feature: weight of L_feat.
+        fidelity: weight of source fidelity.
+        tau: temperature of the routing.
+        weights: whether variance weighs L_pix.
+        routing: whether variance routes L_feat.
+    """
+
+    pixel: float = 1.0
+    feature: float = 1.0
+    fidelity: float = 0.0
+    tau: float = 1.0
+    weights: bool = True
+    routing: bool = True
+
+
+def loss_terms(fused: Tensor, batch: Batch, eyes: Sequence[Backbone], objective: Objective) -> dict[str, Tensor]:
+    """``L = pixel L_pix + feature L_feat + fidelity L_fid``; a term of weight 0 is neither computed nor named.
+
+    ``L_pix`` and ``L_feat`` as in ``distill.signals``; without ``weights`` L_pix is plain L1 to the mean, without
+    ``routing`` L_feat listens to all layers alike. ``L_fid`` is ``losses.fidelity`` on the clean, aligned sources.
+
+    Args:
+        fused: [N, 1, H, W], not yet clipped, so that there is a gradient everywhere.
+        batch: what was fused.
+        eyes: the backbones of ``batch.layers``, in that order.
+        objective: see ``Objective``.
+
+    Returns:
+        The weighted terms; the loss is their sum.
+    """
+    terms: dict[str, Tensor] = {}
+    if objective.pixel:
+        variance = batch.variance if objective.weights else None
+        terms["pixel"] = objective.pixel * pixel_loss(fused, batch.mean, variance)
+    if objective.feature:
+        grid = (batch.layers[0].mean.shape[2], batch.layers[0].mean.shape[3])
+        routes = routing(batch.layers, objective.tau, grid) if objective.routing else None
+        seen = [layer.float() for eye in eyes for layer in eye.features(fused)]
+        terms["feature"] = objective.feature * feature_loss(seen, batch.layers, routes)
+    if objective.fidelity:
+        parts = fidelity(fused, batch.sources[:, :1], batch.sources[:, 1:], SOURCE_TERMS)
+        terms["fidelity"] = objective.fidelity * torch.stack(list(parts.values())).sum()
+    return terms

@@ -1,0 +1,41 @@
+"""Sample sheets: a picture of what the student makes of some examples, beside what it is asked for."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from distill.examples import Batch
+from edgefusion.core.files import atomic_write
+
+GAP_PX = 4
+
+
+def write_sheet(path: Path, batch: Batch, fused: Tensor) -> None:
+    """Write a PNG with a row per example: visible | thermal (as the student sees them) | mean | variance | student.
+
+    Variance is shown as standard deviation, white where it is the sheet's largest.
+
+    Args:
+        path: of the PNG.
+        batch: examples.
+        fused: [N, 1, H, W], the student's images of them.
+
+    Raises:
+        MachineError: the place is not writable or full.
+    """
+    deviation = batch.variance.sqrt()
+    columns = [batch.inputs[:, :1], batch.inputs[:, 1:], batch.mean, deviation / deviation.max().clamp(min=1e-6), fused]
+    padded = [torch.nn.functional.pad(column.cpu(), (0, GAP_PX, 0, GAP_PX), value=1.0) for column in columns]
+    rows = torch.cat(padded, dim=3).flatten(0, 2)
+    pixels = (rows.clip(0, 1) * 255).round().numpy().astype(np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(pixels[:-GAP_PX, :-GAP_PX]).save(content, "PNG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as stream:
+        stream.write(content.getvalue())
