@@ -11,7 +11,6 @@ from edgefusion.core.bundle import load_bundle
 from edgefusion.core.devices import find_device
 from runtime.engines.cache import build
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
 bundle, device = load_bundle(None), find_device("cpu")
 engines = [build(bundle, device, size_px=(64, 48), precision="fp32").load() for _ in range(2)]
 for engine in engines:
