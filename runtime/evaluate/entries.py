@@ -220,6 +220,18 @@ def _student(path: Path | None, bundle: Bundle, name: str, precision: Precision,
     return Student(f"{name} {precision}", path, precision, device.name, identity, facts)
 
 
+def named_path(given: str) -> tuple[str, Path]:
+    """The two halves of ``NAME=PATH``.
+
+    Raises:
+        UsageError: not of that form.
+    """
+    name, separator, path = given.partition("=")
+    if not (name and separator and path):
+        raise UsageError(f"--fused {given}", remedy="give NAME=DIR, such as max=fused/max; of a clip NAME=VIDEO")
+    return name, Path(path)
+
+
 def find_fused(given: str, pairs: Sequence[ImagePair]) -> FusedFolder:
     """The fused image of each pair that has one, from ``NAME=DIR``.
 
@@ -230,10 +242,7 @@ def find_fused(given: str, pairs: Sequence[ImagePair]) -> FusedFolder:
         UsageError: not NAME=DIR.
         InputError: no such folder, or no image of any pair in it.
     """
-    name, separator, path = given.partition("=")
-    if not (name and separator and path):
-        raise UsageError(f"--fused {given}", remedy="give NAME=DIR, such as max=fused/max")
-    folder = Path(path)
+    name, folder = named_path(given)
     if not folder.is_dir():
         raise InputError("no such folder of fused images", where=folder)
     stems = [pair.name.rpartition("/")[2] for pair in pairs]

@@ -10,7 +10,7 @@ from edgefusion.core.frames import FramePair
 from edgefusion.recordings import video
 from edgefusion.recordings.images import ImagePair
 from runtime.evaluate.clips import Clip, Cursor
-from runtime.evaluate.entries import Fuse, Fused
+from runtime.evaluate.entries import Fuse, Fused, named_path
 from runtime.evaluate.views import luma
 
 
@@ -57,10 +57,8 @@ def find_fused_video(given: str, clip: Clip, *, whole: bool) -> FusedVideo:
         UsageError: not of that form, or a folder of images.
         InputError: no such video, or of another size or length.
     """
-    name, separator, text = given.partition("=")
-    if not (name and separator and text):
-        raise UsageError(f"--fused {given}", remedy="give NAME=VIDEO, such as max=fused/max.mp4")
-    path = _video(Path(text))
+    name, place = named_path(given)
+    path = _video(place)
     reader = video.VideoReader(path, "visible")
     if reader.size_px != clip.size_px:
         sizes = ["x".join(map(str, size)) for size in (reader.size_px, clip.size_px)]

@@ -47,8 +47,9 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         judged = judge_clip(settings, footage, metrics, detector)
     elif settings.has_source:
         judged = judge_pairs(settings, metrics, sweeps, detector)
-    braking = _braking(settings, judged, detector) if settings.brake and detector else None
-    parts = _figures(settings, judged, metrics, sweeps) if judged else _no_figures(settings)
+    entries, agc = (judged.plan.entries, judged.plan.agc) if judged else _unmeasured(settings)
+    braking = _braking(settings, entries, agc, detector) if settings.brake and detector else None
+    parts = _figures(settings, judged, metrics, sweeps) if judged else _no_figures(entries)
     result = Evaluation(
         schema=SCHEMA,
         seed=settings.seed,
@@ -95,9 +96,8 @@ def _detector(settings: EvaluateSettings) -> Detector | None:
     return Detector(settings.detector, classes=listed("--detector-classes", settings.detector_classes))
 
 
-def _braking(settings: EvaluateSettings, judged: Judged | None, detector: Detector) -> Braking:
+def _braking(settings: EvaluateSettings, entries: Sequence[Entry], agc: AgcSpec, detector: Detector) -> Braking:
     """Approaches steered by every entry that fuses."""
-    entries, agc = (judged.plan.entries, judged.plan.agc) if judged else _unmeasured(settings)
     rule, vehicle = Rule(least_score=settings.brake_score), Vehicle(speed_mps=settings.brake_kmh / 3.6)
     fusing, approaches = tuple(entry for entry in entries if entry.fuses), settings.brake or 0
     drill = Drill(fusing, DetectorFile.of(detector), agc, rule, vehicle)
@@ -139,10 +139,9 @@ def _figures(settings: EvaluateSettings, judged: Judged, metrics: Sequence[str],
     }
 
 
-def _no_figures(settings: EvaluateSettings) -> dict[str, Any]:
+def _no_figures(entries: Sequence[Entry]) -> dict[str, Any]:
     """The same where only approaches are driven."""
     nothing: dict[str, Any] = {"left_out": [], "scenes": {}, "metrics": [], "lower_is_better": [], "curves": []}
-    entries, _ = _unmeasured(settings)
     return {**nothing, "pairs": 0, "source": "none", "computed": 0, "per_pair": [],
             "entries": summary.bare_results(entries)}  # fmt: skip
 
