@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from click.testing import Result
@@ -305,7 +306,7 @@ CASES: dict[str, tuple[Callable[[Path, Path], list[object]], int, str]] = {
     "a sweep": (lambda c, p: [*words(c)[1:], "--degrade", "fog"], 2, "--misalign and --degrade are for pairs"),
     "labels without a detector": (lambda c, p: [*words(c)[1:], "--labels", p], 2, "--labels without a detector"),
     "fused images": (lambda c, p: [*words(c)[1:], "--fused", f"x={p / 'stills'}"], 2, "stills: 0 videos in it"),
-    "fused without a name": (lambda c, p: [*words(c)[1:], "--fused", "x"], 2, "give NAME=VIDEO"),
+    "fused without a name": (lambda c, p: [*words(c)[1:], "--fused", "x"], 2, "--fused x; give NAME=DIR, such as max=fused/max; of a clip NAME=VIDEO"),
     "fused too short": (
         lambda c, p: [*words(c)[1:], "--fused", f"x={p / 'short.mp4'}"], 4, "it has 5 frames",
     ),
@@ -347,8 +348,10 @@ def test_intersect_takes_what_both_have(edgefusion: Call, clip: Path, place: Pat
 @pytest.mark.filterwarnings("default")
 def test_a_video_that_was_cut_off_is_told(edgefusion: Call, tmp_path: Path) -> None:
     for half in ("visible", "thermal"):
-        content = write(tmp_path / f"{half}.mp4", drive(100)).read_bytes()
-        (tmp_path / f"{half}.mp4").write_bytes(content[: len(content) * 3 // 4])
+        path = write(tmp_path / f"{half}.mp4", drive(100))
+        with av.open(str(path)) as stored:
+            ends = sorted(packet.pos + packet.size for packet in stored.demux(video=0) if packet.size)
+        path.write_bytes(path.read_bytes()[: ends[len(ends) * 3 // 4]])  # between two frames
     done = edgefusion(*words(tmp_path, "--metrics", "EN", "--no-baselines", "--json"))
     assert done.exit_code == 0, done.output
     left = json.loads(done.stdout)["pairs"]
