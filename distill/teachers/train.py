@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,13 +17,13 @@ from torch import Tensor
 
 from distill.crops import sources
 from distill.interrupt import interruptible
+from distill.schedule import annealing, follow
 from distill.state import load_state, read_facts, save_state
 from distill.teachers import prior
 from distill.teachers.denoiser import Denoiser
 from distill.teachers.folder import save_teacher
 from edgefusion.core.errors import InputError, MachineError, RunError, UsageError
 
-WARM_UP_STEPS = 200
 FINAL_RATE = 0.02
 """The learning rate ends at this share of its peak."""
 STATE = "state.safetensors"
@@ -144,7 +143,7 @@ class _Run:
         steps, noise = self._noise(clean)
         total = torch.zeros(())
         for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate * self._annealing()
+            group["lr"] = self.settings.learning_rate * annealing(self.step, self.settings.steps, FINAL_RATE)
         for part in self._shares(len(clean)):
             with self.accelerator.accumulate(self.unet):
                 given = None if condition is None else self._ours(condition, part)
@@ -158,7 +157,8 @@ class _Run:
         if not torch.isfinite(total):
             raise RunError(f"the loss is not finite at step {self.step}", remedy="lower --learning-rate")
         self.step += 1
-        self._follow()
+        raw = self.accelerator.unwrap_model(self.unet)
+        follow(self.denoiser.unet, raw, step=self.step, decay=self.settings.average)
         return total
 
     def _noise(self, clean: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,18 +181,6 @@ class _Run:
         with self.accelerator.autocast():
             said = self.denoiser.predict(self.unet, signal * clean + sigma * noise, steps, condition)
         return (said.float() - self.denoiser.wanted(clean, noise, steps)).square().mean()
-
-    def _annealing(self) -> float:
-        """Linear warm-up, then half a cosine."""
-        cosine = (1 + math.cos(math.pi * self.step / self.settings.steps)) / 2
-        return min(1.0, (self.step + 1) / WARM_UP_STEPS) * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        keep = min(self.settings.average, self.step / (self.step + 10))
-        raw = self.accelerator.unwrap_model(self.unet)
-        for ours, theirs in zip(self.denoiser.unet.parameters(), raw.parameters(), strict=True):
-            ours.lerp_(theirs, 1 - keep)
 
     def mean(self, total: Tensor) -> float:
         """Mean over the processes."""

@@ -13,7 +13,6 @@ from math import inf, isnan, nan
 import numba
 import numpy as np
 
-from edgefusion.core.errors import RunError
 from edgefusion.core.frames import FramePair
 from edgefusion.kernels.agc import AgcSpec
 from runtime.capture.approach import Approach
@@ -22,7 +21,7 @@ from runtime.evaluate.braking import Doubles, Eye, Rule, Vehicle, decide, outcom
 from runtime.evaluate.detector import DetectorFile, match_classes
 from runtime.evaluate.entries import Entry, Fuse
 from runtime.evaluate.measure import Advance
-from runtime.evaluate.pool import compute
+from runtime.evaluate.pool import compute, interrupted
 from runtime.evaluate.result import Braking, BrakingCondition, EntryBraking, Interval
 from runtime.evaluate.statistics import bootstrap, share
 from runtime.evaluate.store import Line, Store, code_version
@@ -194,10 +193,7 @@ def _decisions(drill: Drill, seeds: Sequence[int], workers: int, advance: Advanc
             advance(1)
     except KeyboardInterrupt:
         left = sum(any(map(isnan, times)) for times in decided.values())
-        raise RunError(
-            f"interrupted; {len(cases) - left} of {len(cases)} drives are done and kept",
-            remedy="the same command goes on there",
-        ) from None
+        raise interrupted("drives", kept=len(cases) - left, total=len(cases)) from None
     return decided
 
 

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.errors import RunError
 from edgefusion.core.frames import FramePair
 from edgefusion.metrics.fusion import fusion_metrics
 from edgefusion.metrics.temporal import flickers
@@ -25,7 +24,7 @@ from runtime.evaluate.clips import Clip, Views, file_digest
 from runtime.evaluate.entries import Entry
 from runtime.evaluate.measure import Made, Measured, Opened, Plan, Rows, Stores
 from runtime.evaluate.pairs import Subject
-from runtime.evaluate.pool import compute
+from runtime.evaluate.pool import compute, interrupted
 from runtime.evaluate.store import Line, Store
 from runtime.evaluate.views import Bytes, Levels, luma, whole
 
@@ -180,10 +179,7 @@ def measure_frames(
             finished += len(done)
             advance(len(done))
     except KeyboardInterrupt:
-        raise RunError(
-            f"interrupted; {finished} of {len(subjects)} frames are done and kept",
-            remedy="the same command goes on there",
-        ) from None
+        raise interrupted("frames", kept=finished, total=len(subjects)) from None
     return book.measured, np.where(np.isfinite(book.steps), book.steps, np.nan)[:, 1:]
 
 

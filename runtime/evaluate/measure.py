@@ -15,7 +15,6 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.errors import RunError
 from edgefusion.core.frames import FramePair
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.metrics.fusion import fusion_metrics
@@ -23,7 +22,7 @@ from edgefusion.recordings.images import ImagePair
 from runtime.evaluate.detector import Detector, DetectorFile
 from runtime.evaluate.entries import Entry, Fuse, Fused
 from runtime.evaluate.pairs import Subject
-from runtime.evaluate.pool import compute
+from runtime.evaluate.pool import compute, interrupted
 from runtime.evaluate.store import Line, Store
 from runtime.evaluate.sweep import Condition
 from runtime.evaluate.views import Bytes, luma, thermal_levels, whole
@@ -208,9 +207,7 @@ def measure(
             advance(1)
     except KeyboardInterrupt:
         kept = len(subjects) - len(tasks) + finished
-        raise RunError(
-            f"interrupted; {kept} of {len(subjects)} pairs are done and kept", remedy="the same command goes on there"
-        ) from None
+        raise interrupted("pairs", kept=kept, total=len(subjects)) from None
     measured.computed = sum(len(task.missing) for task in tasks)
     return measured
 

@@ -53,6 +53,11 @@ def compute(make: Callable[[], Bench[Task, Done]], tasks: Sequence[Task], *, wor
         pool.shutdown(cancel_futures=True)
 
 
+def interrupted(what: str, *, kept: int, total: int) -> RunError:
+    """What to say when Ctrl-C ended the work: how much of it is done."""
+    return RunError(f"interrupted; {kept} of {total} {what} are done and kept", remedy="the same command goes on there")
+
+
 _bench: Bench[Any, Any]
 
 

@@ -306,7 +306,7 @@ CASES: dict[str, tuple[Callable[[Path, Path], list[object]], int, str]] = {
     "a sweep": (lambda c, p: [*words(c)[1:], "--degrade", "fog"], 2, "--misalign and --degrade are for pairs"),
     "labels without a detector": (lambda c, p: [*words(c)[1:], "--labels", p], 2, "--labels without a detector"),
     "fused images": (lambda c, p: [*words(c)[1:], "--fused", f"x={p / 'stills'}"], 2, "stills: 0 videos in it"),
-    "fused without a name": (lambda c, p: [*words(c)[1:], "--fused", "x"], 2, "--fused x; give NAME=DIR, such as max="),
+    "fused without a name": (lambda c, p: [*words(c)[1:], "--fused", "x"], 2, "fused/max; of a clip NAME=VIDEO"),
     "fused too short": (
         lambda c, p: [*words(c)[1:], "--fused", f"x={p / 'short.mp4'}"], 4, "it has 5 frames",
     ),
