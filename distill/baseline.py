@@ -13,12 +13,12 @@ import torch.nn.functional as F  # noqa: N812  # the name everyone knows it by
 from torch import Tensor
 
 from distill import checkpoint
-from distill.crops import CropSampler, load_training_images, sources
+from distill.crops import CropSampler
 from distill.losses import fidelity
+from distill.planes import Planes
 from distill.schedule import annealing, follow
 from distill.students.proxy import Proxy
 from edgefusion.core.errors import InputError, RunError
-from edgefusion.kernels.agc import AgcSpec
 
 FINAL_RATE = 0.005
 """The learning rate ends at this share of its peak."""
@@ -44,7 +44,7 @@ class BaselineSettings:
 
 
 def train_baseline(
-    data: Path,
+    pairs: Planes,
     out: Path,
     settings: BaselineSettings,
     *,
@@ -57,22 +57,21 @@ def train_baseline(
     from there and ends with the same weights.
 
     Args:
-        data: folder with ``splits.json``; its ``train`` split is used.
+        pairs: what crops are drawn from.
         out: folder for the checkpoint.
         settings: see ``BaselineSettings``.
         every: steps between log rows.
         log: called with the step, its mean loss terms since the row before, and seconds since the start.
 
     Raises:
-        InputError: a checkpoint of other settings is in ``out``, or a data set that cannot be read.
+        InputError: a checkpoint of other settings is in ``out``, a pair that cannot be read, or none as
+            large as a crop.
         RunError: the loss is no longer finite.
     """
     trainer = _Trainer(settings)
     if (out / "state" / checkpoint.CONFIG).exists():
         trainer.restore(out / "state")
-    sampler = CropSampler(
-        load_training_images(data, "train", AgcSpec()), size=settings.crop_px, batch=settings.batch, seed=settings.seed
-    )
+    sampler = CropSampler(pairs, size=settings.crop_px, batch=settings.batch, seed=settings.seed)
     start, sums = time.perf_counter(), dict[str, float]()
     try:
         while trainer.step < settings.steps:
@@ -84,7 +83,9 @@ def train_baseline(
                 trainer.save(out / "state")
     finally:
         trainer.save(out / "state")
-    checkpoint.save(out, trainer.average.state_dict(), {"arch": settings.arch, "training": _provenance(data, settings)})
+    checkpoint.save(
+        out, trainer.average.state_dict(), {"arch": settings.arch, "training": _provenance(pairs, settings)}
+    )
 
 
 class _Trainer:
@@ -140,14 +141,14 @@ class _Trainer:
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
 
 
-def _provenance(data: Path, settings: BaselineSettings) -> dict[str, Any]:
+def _provenance(pairs: Planes, settings: BaselineSettings) -> dict[str, Any]:
     options = ("arch", "steps", "learning_rate", "intensity", "gradient", "ssim", "seed")
     chosen = " ".join(f"--{name.replace('_', '-')} {getattr(settings, name)}" for name in options)
     return {
         "objective": "baseline: source fidelity (intensity maximum, gradient maximum, SSIM), no teacher",
-        "command": f"edgefusion distill baseline --data DATA --out OUT {chosen}",
+        "command": f"edgefusion distill baseline {pairs.option} --out OUT {chosen}",
         "seed": settings.seed,
-        "data": sources(data, "train"),
+        "data": pairs.sources(),
         "settings": asdict(settings),
         "versions": {"torch": torch.__version__},
     }

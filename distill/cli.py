@@ -13,6 +13,8 @@ from edgefusion.core.geometry import parse_size
 from edgefusion.core.optional import require
 
 _PATH = click.Path(path_type=Path)
+_PAIRS = click.option("--pairs", required=True, help="Folder with splits.json, or with visible/ and thermal/.")
+_SPLIT = click.option("--split", default="train", show_default=True, help="Of a folder with splits.json.")
 
 
 @click.group()
@@ -21,7 +23,8 @@ def distill() -> None:
 
 
 @distill.command()
-@click.option("--data", type=_PATH, required=True, help="Folder with splits.json and pairs/.")
+@_PAIRS
+@_SPLIT
 @click.option("--out", type=_PATH, required=True, help="Folder for the checkpoint.")
 @click.option("--arch", default="proxy-nano", show_default=True, help="proxy-nano, proxy-small or proxy-base.")
 @click.option("--steps", default=22_000, show_default=True)
@@ -30,18 +33,20 @@ def distill() -> None:
 @click.option("--gradient", default=20.0, show_default=True, help="Weight of the gradient term.")
 @click.option("--ssim", default=0.3, show_default=True, help="Weight of the SSIM term.")
 @click.option("--seed", default=0, show_default=True)
-def baseline(data: Path, out: Path, **chosen: Any) -> None:
+def baseline(pairs: str, split: str, out: Path, **chosen: Any) -> None:
     """Train a student on source fidelity alone; repeat the command to go on after a stop."""
     require("torch", "train")
     from distill.baseline import BaselineSettings, train_baseline
+    from distill.planes import open_planes
 
-    train_baseline(data, out, dataclasses.replace(BaselineSettings(), **chosen), log=_say_row)
+    train_baseline(open_planes(pairs, split), out, dataclasses.replace(BaselineSettings(), **chosen), log=_say_row)
     click.echo(f"student: {out}")
 
 
 @distill.command()
 @click.option("--kind", type=click.Choice(["prior", "conditional"]), default="prior", show_default=True)
-@click.option("--data", type=_PATH, required=True, help="Folder with splits.json and pairs/.")
+@_PAIRS
+@_SPLIT
 @click.option("--out", type=_PATH, required=True, help="Folder for the teacher; its run is kept in OUT.run.")
 @click.option("--samples", type=_PATH, help="For conditional: folder of shards with posterior samples.")
 @click.option("--steps", default=20_000, show_default=True)
@@ -55,31 +60,33 @@ def baseline(data: Path, out: Path, **chosen: Any) -> None:
 @click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), default="no", show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--every", default=250, show_default=True, help="Steps between checkpoints and log lines.")
-def teacher(kind: str, data: Path, out: Path, samples: Path | None, every: int, **chosen: Any) -> None:
+def teacher(kind: str, pairs: str, split: str, out: Path, samples: Path | None, every: int, **chosen: Any) -> None:
     """Train a diffusion teacher; repeat the command to go on after a stop."""
     require("diffusers", "train")
+    from distill.planes import open_planes
     from distill.teachers import lessons
     from distill.teachers.train import TeacherSettings, train_teacher
 
     chosen["widths"] = tuple(int(width) for width in chosen["widths"].split(","))
     settings = dataclasses.replace(TeacherSettings(), **{**chosen, "patch": int(chosen["patch"])})
-    material = lessons(kind, data, samples, crop_px=settings.crop_px, batch=settings.batch, seed=settings.seed)
-    train_teacher(material, data, out, settings, every=every, log=_say_row)
+    planes = open_planes(pairs, split)
+    material = lessons(kind, planes, samples, crop_px=settings.crop_px, batch=settings.batch, seed=settings.seed)
+    train_teacher(material, planes, out, settings, every=every, log=_say_row)
     click.echo(f"teacher: {out}")
 
 
 @distill.command()
 @click.option("--teacher", "sources", multiple=True, required=True, help="Folder or id of the Hub; several share K.")
-@click.option("--data", type=_PATH, required=True, help="Folder with splits.json and pairs/.")
+@_PAIRS
+@_SPLIT
 @click.option("--out", type=_PATH, required=True, help="Folder for the shards.")
 @click.option(
     "--backbones", default="tf_efficientnet_lite0", show_default=True, help="timm names or NAME=FILE, by comma."
 )
-@click.option("--split", default="train", show_default=True)
 @click.option("--samples", default=8, show_default=True, help="K, per pair or crop.")
-@click.option("--crops", default=0, show_default=True, help="Random crops to draw for; 0: every image whole.")
+@click.option("--crops", default=0, show_default=True, help="Random crops of each pair; 0: every pair whole.")
 @click.option("--crop-px", default=96, show_default=True, help="Side of a crop.")
-@click.option("--per-shard", default=16, show_default=True, help="Pairs or crops in a shard.")
+@click.option("--per-shard", default=4, show_default=True, help="Pairs in a shard.")
 @click.option("--batch", default=4, show_default=True, help="Samples drawn together.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--keep-samples", type=_PATH, help="Folder for the samples themselves, for a conditional teacher.")
@@ -88,11 +95,14 @@ def teacher(kind: str, data: Path, out: Path, samples: Path | None, every: int, 
 @click.option("--start", default=0.5, show_default=True, help="Share of the noise schedule to begin at.")
 @click.option("--tile-px", default=256, show_default=True)
 @click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), default="no", show_default=True)
-def ensemble(sources: tuple[str, ...], data: Path, out: Path, keep_samples: Path | None, **chosen: Any) -> None:
+def ensemble(
+    sources: tuple[str, ...], pairs: str, split: str, out: Path, keep_samples: Path | None, **chosen: Any
+) -> None:
     """Draw an ensemble and keep its statistics; repeat the command to go on after a stop."""
     require("diffusers", "train")
     from distill.backbones import load_backbones
     from distill.ensemble import EnsembleSettings, write_ensemble
+    from distill.planes import open_planes
     from distill.teachers import open_teacher
     from distill.teachers.sampling import Sampling
 
@@ -102,7 +112,7 @@ def ensemble(sources: tuple[str, ...], data: Path, out: Path, keep_samples: Path
     write_ensemble(
         teachers,
         eyes,
-        data,
+        open_planes(pairs, split),
         out,
         EnsembleSettings(**chosen),
         keep_samples=keep_samples,
@@ -114,7 +124,6 @@ def ensemble(sources: tuple[str, ...], data: Path, out: Path, keep_samples: Path
 @distill.command()
 @click.option("--arch", default="proxy-nano", show_default=True, help="proxy-nano, proxy-small or proxy-base.")
 @click.option("--ensemble", type=_PATH, required=True, help="Folder of shards, of distill ensemble.")
-@click.option("--data", type=_PATH, required=True, help="Folder with splits.json and pairs/ that it was drawn for.")
 @click.option("--out", type=_PATH, required=True, help="Folder for the checkpoint, its state and sheets.")
 @click.option(
     "--backbones", default="tf_efficientnet_lite0", show_default=True, help="timm names or NAME=FILE, by comma."
@@ -142,9 +151,7 @@ def ensemble(sources: tuple[str, ...], data: Path, out: Path, keep_samples: Path
 @click.option("--seed", default=0, show_default=True)
 @click.option("--every", default=250, show_default=True, help="Steps between checkpoints and log lines.")
 @click.option("--sheets", default=1000, show_default=True, help="Steps between sample sheets; 0: none.")
-def student(
-    ensemble: Path, data: Path, out: Path, backbones: str, misalign: str, every: int, sheets: int, **chosen: Any
-) -> None:
+def student(ensemble: Path, out: Path, backbones: str, misalign: str, every: int, sheets: int, **chosen: Any) -> None:
     """Distil an ensemble into a student; repeat the command to go on after a stop."""
     require("accelerate", "train")
     from distill.backbones import load_backbones
@@ -154,7 +161,7 @@ def student(
     settings = StudentSettings(misalign=parse_range(misalign), **chosen)
     settings.check()
     eyes = load_backbones([spec for spec in backbones.split(",") if spec]) if settings.feature else []
-    train_student(ensemble, data, out, settings, backbones=eyes, every=every, sheets=sheets, log=_say_row)
+    train_student(ensemble, out, settings, backbones=eyes, every=every, sheets=sheets, log=_say_row)
     click.echo(f"student: {out}")
 
 

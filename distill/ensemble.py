@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from distill.backbones import Backbone
-from distill.crops import Images, named_images
 from distill.interrupt import interruptible
-from distill.shards import Unit, read_shard, shard_path, write_plan, write_shard
+from distill.planes import Images, Planes
+from distill.shards import SCHEMA, Shard, Unit, read_shard, shard_path, write_plan, write_shard
 from distill.teachers.samples import save_samples
 from distill.teachers.sampling import sample_seed
 from distill.welford import Welford
-from edgefusion.core.errors import UsageError
-from edgefusion.kernels.agc import AgcSpec
+from edgefusion.core.errors import InputError, UsageError
 
 
 @dataclass(frozen=True)
@@ -28,32 +29,32 @@ class EnsembleSettings:
     """What is drawn.
 
     Attributes:
-        split: of the data folder.
         samples: K, per pair or crop.
-        crops: random crops to draw samples for; 0 takes every image of the split whole.
+        crops: random crops of each pair to draw samples for; 0 takes every pair whole.
         crop_px: side of a crop, a multiple of four.
-        per_shard: pairs or crops in one shard.
+        per_shard: pairs in one shard.
         batch: samples that go through the network together.
         seed: of crops and samples.
     """
 
-    split: str = "train"
     samples: int = 8
     crops: int = 0
     crop_px: int = 96
-    per_shard: int = 16
+    per_shard: int = 4
     batch: int = 4
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Place:
-    """One pair, or one crop of it: image ``index``, and where it is cut out."""
+    """A pair as a whole, or a crop of it."""
 
     name: str
-    index: int
-    top: int = 0
-    left: int = 0
+    pair: str
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Share:
 def write_ensemble(
     teachers: Sequence[Any],
     backbones: Sequence[Backbone],
-    data: Path,
+    pairs: Planes,
     out: Path,
     settings: EnsembleSettings,
     *,
@@ -85,67 +86,78 @@ def write_ensemble(
 ) -> None:
     """Draw this process's share of the shards; those that are there already are checked and left.
 
-    Sample k is drawn by teacher k modulo their number, with a seed of pair, k and run.
+    Sample k is drawn by teacher k modulo their number, with a seed of pair, k and run. Pairs smaller than a crop are
+    left out; the log says how many.
 
     Args:
         teachers: of ``distill.teachers.open_teacher``.
         backbones: whose features are summed up.
-        data: folder with ``splits.json``.
+        pairs: what samples are drawn for.
         out: folder of the shards.
         settings: see ``EnsembleSettings``.
         share: of the environment by default.
         keep_samples: folder for the samples themselves, for the conditional teacher.
-        log: called with each shard's name, units and seconds.
+        log: called with each shard's name, units, and pairs that were too small.
 
     Raises:
         UsageError: settings that make no sense.
-        InputError: an ensemble of other settings in ``out``, a damaged shard, data that cannot be read.
+        InputError: an ensemble of other settings or pairs in ``out``, a damaged shard, a pair that cannot be read, or
+            none that is as large as a crop.
         MachineError: out of memory, or a place that cannot be written.
     """
     if min(settings.samples, settings.per_shard, settings.batch) < 1 or settings.crops < 0 or settings.crop_px % 4:
         raise UsageError(f"an ensemble of {settings}", remedy="at least one sample, crops with sides of multiples of 4")
     share = share or Share.of_environment()
-    images = list(named_images(data, settings.split, AgcSpec()))
-    places = plan_places([(name, image.shape[1:]) for name, image in images], settings)
-    count = -(-len(places) // settings.per_shard)
-    about = provenance(teachers, backbones, settings)
-    write_plan(out, {**about, "units": len(places), "shards": count})
-    draw = _Draw(teachers, backbones, settings, keep_samples)
+    count = -(-len(pairs) // settings.per_shard)
+    about = provenance(teachers, backbones, pairs, settings)
+    write_plan(out, {**about, "shards": count})
+    draw, mine = _Draw(teachers, backbones, settings, keep_samples), range(share.rank, count, share.world)
+    units = 0
     with interruptible() as stop:
-        for index in range(share.rank, count, share.world):
+        for index in mine:
             path = shard_path(out, index, count)
-            if _is_there(path):
-                continue
-            mine = places[index * settings.per_shard : (index + 1) * settings.per_shard]
-            write_shard(path, [draw.unit(place, images[place.index][1]) for place in mine], about)
-            log({"shard": path.name, "units": len(mine)})
+            shard = _found(path)
+            if not shard:
+                numbers = range(len(pairs))[index * settings.per_shard : (index + 1) * settings.per_shard]
+                shard = Shard(*draw.pairs(pairs, numbers), about)
+                write_shard(path, shard)
+                small = len(numbers) - len(shard.planes)
+                log({"shard": path.name, "units": len(shard.units), "too_small": small})
+            units += len(shard.units)
             if stop.is_set():
                 raise KeyboardInterrupt
+    if mine and not units:
+        raise InputError(f"no pair is as large as {settings.crop_px} px", where=out, remedy="lower --crop-px")
 
 
-def plan_places(images: list[tuple[str, tuple[int, ...]]], settings: EnsembleSettings) -> list[Place]:
-    """What samples are drawn for: every image whole, or crops, large images more often; the same in every process."""
+def places(pair: str, size: tuple[int, int], settings: EnsembleSettings) -> list[Place]:
+    """What samples of a pair are drawn for: the whole of it, or crops; none if it is smaller than a crop.
+
+    Where its n-th crop lies depends on the seed, its name and n alone, so that any process can draw any pair.
+
+    Args:
+        pair: its name.
+        size: (height, width).
+        settings: see ``EnsembleSettings``.
+    """
+    side = settings.crop_px
     if not settings.crops:
-        return [Place(name, index) for index, (name, _) in enumerate(images)]
-    size = settings.crop_px
-    fit = [index for index, (_, shape) in enumerate(images) if min(shape) >= size]
-    if not fit:
-        raise UsageError(f"no image is as large as {size} px", remedy="lower --crop-px")
-    odds = np.sqrt([float(np.prod(images[index][1])) for index in fit])
-    draw = np.random.default_rng(settings.seed)
-    chosen = draw.choice(len(fit), settings.crops, p=odds / odds.sum())
-    return [_crop(images[fit[which]], fit[which], size, draw) for which in chosen]
+        return [Place(pair, pair, 0, 0, *size)]
+    if min(size) < side:
+        return []
+    corners = [
+        np.random.default_rng(sample_seed(pair, n, settings.seed)).integers(0, np.array(size) - side + 1)
+        for n in range(settings.crops)
+    ]
+    return [Place(f"{pair}@{n}", pair, int(top), int(left), side, side) for n, (top, left) in enumerate(corners)]
 
 
-def _crop(image: tuple[str, tuple[int, ...]], index: int, size: int, draw: np.random.Generator) -> Place:
-    name, shape = image
-    top, left = (int(draw.integers(0, side - size + 1)) for side in shape)
-    return Place(f"{name}@{top},{left}", index, top, left)
-
-
-def provenance(teachers: Sequence[Any], backbones: Sequence[Backbone], settings: EnsembleSettings) -> dict[str, Any]:
+def provenance(
+    teachers: Sequence[Any], backbones: Sequence[Backbone], pairs: Planes, settings: EnsembleSettings
+) -> dict[str, Any]:
     """Where an ensemble comes from; the same for every shard."""
     return {
+        "schema": SCHEMA,
         "teachers": [
             {
                 "kind": teacher.kind,
@@ -157,15 +169,17 @@ def provenance(teachers: Sequence[Any], backbones: Sequence[Backbone], settings:
         ],
         "backbones": {backbone.name: backbone.digest for backbone in backbones},
         "settings": {key: value for key, value in asdict(settings).items() if key != "batch"},
-        "seeds": "first 7 bytes of SHA-256 of SEED/NAME/K",
+        "seeds": "first 7 bytes of SHA-256 of SEED/NAME/K; of SEED/PAIR/N for the place of a crop",
+        "data": pairs.sources(),
+        "names": hashlib.sha256("\n".join(pairs.names).encode()).hexdigest(),
     }
 
 
-def _is_there(path: Path) -> bool:
-    """Whether a shard is done. What a killed process left half written goes; a damaged one is an error."""
+def _found(path: Path) -> Shard | None:
+    """A shard that is done. What a killed process left half written goes; a damaged one is an error."""
     for part in path.parent.glob(f".{path.name}.*.part"):
         part.unlink()
-    return path.exists() and bool(read_shard(path))
+    return read_shard(path) if path.exists() else None
 
 
 class _Draw:
@@ -180,14 +194,24 @@ class _Draw:
             teacher.denoiser.unet.to(self._device)
         self._backbones = [backbone.to(self._device) for backbone in backbones]
 
-    def unit(self, place: Place, image: Images) -> Unit:
-        size = self._settings.crop_px
-        if self._settings.crops:
-            image = image[:, place.top : place.top + size, place.left : place.left + size]
-        sources = torch.from_numpy(np.ascontiguousarray(image))
+    def pairs(self, pairs: Planes, numbers: Iterable[int]) -> tuple[dict[str, Tensor], list[Unit]]:
+        """Planes and units of some pairs; those that are smaller than a crop are left out."""
+        planes, units = {}, list[Unit]()
+        for number in numbers:
+            whole = pairs.make(number)
+            height, width = whole.shape[1:]
+            found = places(pairs.names[number], (height, width), self._settings)
+            units += [self._unit(place, whole) for place in found]
+            if found:
+                planes[pairs.names[number]] = torch.from_numpy(whole)
+        return planes, units
+
+    def _unit(self, place: Place, whole: Images) -> Unit:
+        rows, columns = slice(place.top, place.top + place.height), slice(place.left, place.left + place.width)
+        image = np.ascontiguousarray(whole[:, rows, columns])
         luma, layers = Welford(), {backbone.name: list[Welford]() for backbone in self._backbones}
         kept = []
-        for sample in self._samples(place.name, sources.float().to(self._device)):
+        for sample in self._samples(place.name, torch.from_numpy(image).float().to(self._device)):
             luma.add(sample[0, 0])
             self._look(sample, layers)
             if self._keep:
@@ -195,7 +219,7 @@ class _Draw:
         if self._keep:
             self._write(self._keep, place.name, np.stack(kept))
         features = {name: [(one.mean, one.variance.mean(dim=0)) for one in all_] for name, all_ in layers.items()}
-        return Unit(place.name, sources, luma.mean, luma.variance, features)
+        return Unit(place.name, place.pair, place.top, place.left, luma.mean, luma.variance, features)
 
     def _samples(self, name: str, sources: Tensor) -> Iterator[Tensor]:
         """[1, 1, H, W], K times, a batch at a time."""
@@ -220,4 +244,4 @@ class _Draw:
         about = {"teachers": " ".join(teacher.denoiser.digest for teacher in self._teachers), "name": name}
         if any(teacher.kind != "posterior" for teacher in self._teachers):
             raise UsageError("only samples of the posterior teacher are kept", remedy="leave --keep-samples out")
-        save_samples(folder / f"{name.replace('/', '_')}.safetensors", stack, about)
+        save_samples(folder / f"{quote(name, safe='@')}.safetensors", stack, about)

@@ -8,19 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from distill.crops import Images, named_images
 from distill.degradation import DegradationRange, degrade_thermal, degrade_visible
-from distill.misalignment import WarpRange, random_warp, warped_crop
-from distill.shards import Unit, ensemble_paths, read_plan, read_shard, read_unit
+from distill.misalignment import Matrix, Plane, WarpRange, random_warp, warped_crop
+from distill.shards import Unit, ensemble_paths, open_shard, read_plan, read_shard
 from distill.signals import LayerStatistics
 from edgefusion.core.errors import InputError
-from edgefusion.kernels.agc import AgcSpec
-
-Plane = npt.NDArray[np.float32]
 
 
 class Batch(NamedTuple):
@@ -56,51 +51,47 @@ class Changes:
 
 
 class _Address(NamedTuple):
-    """Where a unit is kept, and where it was cut out."""
+    """Where a unit is kept, and the pair it is of."""
 
     path: Path
     number: int
     pair: str
-    top: int
-    left: int
 
 
 class Ensemble:
-    """An ensemble that was checked once, unit by unit against the images; units are read as they are needed.
+    """An ensemble that was checked once; units, and the planes they were cut from, are read as they are needed.
 
     Attributes:
         plan: what it is made of.
 
     Args:
         folder: of ``edgefusion distill ensemble``.
-        data: the folder of images that it was drawn for.
         backbones: name -> digest of the backbones whose features are asked for.
 
     Raises:
-        InputError: no ensemble, an empty or damaged one, one of other images or of other backbones.
+        InputError: no ensemble, an empty or damaged one, one of an older layout or of other backbones.
     """
 
-    def __init__(self, folder: Path, data: Path, backbones: dict[str, str]) -> None:
+    def __init__(self, folder: Path, backbones: dict[str, str]) -> None:
         paths = ensemble_paths(folder)
         self.plan: dict[str, Any] = read_plan(folder) or {}
         self._folder, self._backbones = folder, list(backbones)
         _check_backbones(folder, self.plan["backbones"], backbones)
-        images = dict(named_images(data, self.plan["settings"]["split"], AgcSpec()))
-        self._units = [address for path in paths for address in _checked(path, images)]
+        self._units = [address for path in paths for address in _checked(path)]
         if not self._units:
             raise InputError("the ensemble is empty", where=folder, remedy="make one: edgefusion distill ensemble")
-        self._images = {name: images[name] for name in {unit.pair for unit in self._units}}
 
     def __len__(self) -> int:
         return len(self._units)
 
     def pairs(self) -> list[str]:
         """Names of the pairs that units were cut from, sorted."""
-        return sorted(self._images)
+        return sorted({unit.pair for unit in self._units})
 
     def of_pairs(self, names: Sequence[str]) -> list[int]:
         """Numbers of the units that were cut from these pairs."""
-        return [number for number, unit in enumerate(self._units) if unit.pair in set(names)]
+        wanted = set(names)
+        return [number for number, unit in enumerate(self._units) if unit.pair in wanted]
 
     def example(self, number: int, draw: np.random.Generator, *, level: float, changes: Changes) -> Batch:
         """A batch of one.
@@ -111,11 +102,15 @@ class Ensemble:
             level: of the misalignment curriculum, 0..1.
             changes: what happens to the input.
         """
-        address = self._units[number]
-        unit = read_unit(address.path, address.number)
-        sources = unit.sources.float()
+        with open_shard(self._units[number].path) as shard:
+            unit = shard.unit(self._units[number].number)
+            sources = shard.sources(unit).float()
+            warp = _warp(draw, shard.size_px(unit), level, changes.warps)
+            plane = None if warp is None else shard.thermal(unit).float().numpy()
         visible, thermal = sources.numpy()
-        thermal, covered = self._thermal(address, thermal, draw, level, changes.warps)
+        covered = np.ones_like(thermal)
+        if warp is not None and plane is not None:
+            thermal, covered = (_cut(whole, warp, unit) for whole in (plane, np.ones_like(plane)))
         if changes.degradations:
             visible = degrade_visible(visible, draw, changes.degradations)
             thermal = degrade_thermal(thermal, draw, changes.degradations) * covered
@@ -126,22 +121,6 @@ class Ensemble:
             for mean, variance in unit.features[name]
         ]
         return Batch(inputs[None], sources[None], unit.mean[None, None], unit.variance[None, None], layers)
-
-    def _thermal(
-        self, address: _Address, aligned: Plane, draw: np.random.Generator, level: float, warps: WarpRange | None
-    ) -> tuple[Plane, Plane]:
-        """What thermal shows in the crop, and where it shows anything (1) rather than black (0)."""
-        plane = self._images[address.pair][1]
-        size_px = (plane.shape[1], plane.shape[0])
-        warp = random_warp(draw, size_px, level=level, most=warps) if warps else np.eye(3)
-        if np.array_equal(warp, np.eye(3)):
-            return aligned, np.ones_like(aligned)
-        size_px = (aligned.shape[1], aligned.shape[0])
-        thermal, covered = (
-            warped_crop(whole, warp, top=address.top, left=address.left, size_px=size_px)
-            for whole in (plane.astype(np.float32), np.ones(plane.shape, np.float32))
-        )
-        return thermal, covered
 
     def collate(self, examples: Sequence[Batch]) -> Batch:
         """One batch of several.
@@ -198,20 +177,21 @@ def _check_backbones(folder: Path, made: dict[str, str], asked: dict[str, str]) 
         )
 
 
-def _checked(path: Path, images: dict[str, Images]) -> list[_Address]:
-    return [_address(path, index, unit, images) for index, unit in enumerate(read_shard(path)[0])]
+def _checked(path: Path) -> list[_Address]:
+    units = read_shard(path).units
+    for unit in units:
+        if not (torch.isfinite(unit.mean).all() and torch.isfinite(unit.variance).all()):
+            raise InputError(f"{unit.name} is not finite", where=path, remedy="draw the ensemble anew")
+    return [_Address(path, index, unit.pair) for index, unit in enumerate(units)]
 
 
-def _address(path: Path, index: int, unit: Unit, images: dict[str, Images]) -> _Address:
-    """Where a unit comes from; its sources must be what the image shows there."""
-    pair, _, place = unit.name.partition("@")
-    top, left = map(int, place.split(",")) if place else (0, 0)
+def _warp(draw: np.random.Generator, size_px: tuple[int, int], level: float, most: WarpRange | None) -> Matrix | None:
+    """Where thermal is moved to, if it is moved."""
+    warp = random_warp(draw, size_px, level=level, most=most) if most else np.eye(3)
+    return None if np.array_equal(warp, np.eye(3)) else warp
+
+
+def _cut(plane: Plane, warp: Matrix, unit: Unit) -> Plane:
+    """A unit's part of a plane that was moved; a warp brings in what lies beside the crop."""
     height, width = unit.mean.shape
-    found = images[pair][:, top : top + height, left : left + width] if pair in images else None
-    if found is None or not np.array_equal(found, unit.sources.numpy()):
-        raise InputError(
-            f"{unit.name} is not what --data shows", where=path, remedy="give the --data of distill ensemble"
-        )
-    if not (torch.isfinite(unit.mean).all() and torch.isfinite(unit.variance).all()):
-        raise InputError(f"{unit.name} is not finite", where=path, remedy="draw the ensemble anew")
-    return _Address(path, index, pair, top, left)
+    return warped_crop(plane, warp, top=unit.top, left=unit.left, size_px=(width, height))

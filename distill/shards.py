@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from edgefusion.core.errors import InputError
 from edgefusion.core.files import atomic_write
 
 PLAN = "ensemble.json"
+SCHEMA = 2
+"""Layout of plan and shards."""
+_WHERE = ("name", "pair", "top", "left")
 _DAMAGED = "delete it and repeat the command that made it: only this shard is drawn again"
 
 
@@ -26,18 +30,73 @@ class Unit:
     """The ensemble of one pair, or of one crop of it.
 
     Attributes:
-        name: of the pair, with ``@TOP,LEFT`` for a crop.
-        sources: [2, H, W] luma and thermal in 0..1, FP16.
+        name: of the pair, with ``@N`` for its N-th crop.
+        pair: name of the pair.
+        top: first row of the crop.
+        left: first column of it.
         mean: [H, W] of the samples, FP32.
         variance: [H, W] of the samples.
         features: per backbone and layer the mean [C, h, w] (FP16), and the mean over channels of the variance, [h, w].
     """
 
     name: str
-    sources: Tensor
+    pair: str
+    top: int
+    left: int
     mean: Tensor
     variance: Tensor
     features: dict[str, list[tuple[Tensor, Tensor]]]
+
+    @property
+    def window(self) -> tuple[slice, slice, slice]:
+        """What it was drawn for, of the pair's planes."""
+        height, width = self.mean.shape
+        return slice(None), slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The ensembles of some pairs, with the pairs themselves: whoever learns from it needs no other file.
+
+    Attributes:
+        planes: pair name -> [2, H, W] luma and thermal in 0..1 of the whole pair, FP16, once however many units it has.
+        units: of these pairs.
+        provenance: where it comes from.
+    """
+
+    planes: dict[str, Tensor]
+    units: list[Unit]
+    provenance: dict[str, Any]
+
+
+class OpenShard:
+    """A shard of which only what is asked for is read."""
+
+    def __init__(self, stored: Any) -> None:
+        self._stored, self._about = stored, json.loads(stored.metadata()["provenance"])
+
+    def unit(self, number: int) -> Unit:
+        """One unit."""
+        mine = [key for key in self._stored.keys() if key.startswith(f"units/{number}/")]  # noqa: SIM118  # it is no dict
+        return _unit(self._about["units"][number], number, {key: self._stored.get_tensor(key) for key in mine})
+
+    def sources(self, unit: Unit) -> Tensor:
+        """[2, H, W] of what a unit was drawn for."""
+        sources: Tensor = self._planes(unit)[unit.window]
+        return sources
+
+    def thermal(self, unit: Unit) -> Tensor:
+        """[H, W], the whole thermal plane of the pair that a unit is of."""
+        thermal: Tensor = self._planes(unit)[1:]
+        return thermal[0]
+
+    def size_px(self, unit: Unit) -> tuple[int, int]:
+        """(width, height) of that plane."""
+        _, height, width = self._planes(unit).get_shape()
+        return width, height
+
+    def _planes(self, unit: Unit) -> Any:
+        return self._stored.get_slice(f"planes/{self._about['pairs'].index(unit.pair)}")
 
 
 def shard_path(folder: Path, index: int, count: int) -> Path:
@@ -45,21 +104,24 @@ def shard_path(folder: Path, index: int, count: int) -> Path:
     return folder / f"shard-{index:05d}-of-{count:05d}.safetensors"
 
 
-def write_shard(path: Path, units: list[Unit], provenance: dict[str, Any]) -> None:
+def write_shard(path: Path, shard: Shard) -> None:
     """Write a shard so that it is whole or not there.
 
     Raises:
         MachineError: the place is not writable or full.
     """
-    tensors = {f"{index}/{key}": tensor for index, unit in enumerate(units) for key, tensor in _tensors(unit).items()}
+    tensors = {f"planes/{index}": planes for index, planes in enumerate(shard.planes.values())}
+    for index, unit in enumerate(shard.units):
+        tensors |= {f"units/{index}/{key}": tensor for key, tensor in _tensors(unit).items()}
     tensors = {key: tensor.contiguous().cpu() for key, tensor in tensors.items()}
-    about = json.dumps({**provenance, "units": [unit.name for unit in units]}, sort_keys=True)
+    units = [{key: getattr(unit, key) for key in _WHERE} for unit in shard.units]
+    about = json.dumps({**shard.provenance, "pairs": list(shard.planes), "units": units}, sort_keys=True)
     with atomic_write(path) as stream:
         stream.write(save(tensors, {"provenance": about, "sha256": _digest(tensors, about)}))
 
 
-def read_shard(path: Path) -> tuple[list[Unit], dict[str, Any]]:
-    """Units and provenance of a shard.
+def read_shard(path: Path) -> Shard:
+    """A whole shard, checked.
 
     Raises:
         InputError: not a shard, a truncated one, or one in which any byte changed.
@@ -74,32 +136,32 @@ def read_shard(path: Path) -> tuple[list[Unit], dict[str, Any]]:
     if _digest(tensors, about) != wanted:
         raise InputError("the shard is damaged: its content is not what was written", where=path, remedy=_DAMAGED)
     provenance: dict[str, Any] = json.loads(about)
-    return [_unit(name, index, tensors) for index, name in enumerate(provenance["units"])], provenance
+    planes = {name: tensors[f"planes/{index}"] for index, name in enumerate(provenance.pop("pairs"))}
+    units = [_unit(where, index, tensors) for index, where in enumerate(provenance.pop("units"))]
+    return Shard(planes, units, provenance)
 
 
-def read_unit(path: Path, index: int) -> Unit:
-    """One unit of a shard that was checked before: only its own tensors are read.
+@contextmanager
+def open_shard(path: Path) -> Iterator[OpenShard]:
+    """A shard that was checked before.
 
     Raises:
         InputError: the shard is gone, or another one.
     """
     try:
         with safe_open(path, "pt") as stored:
-            name = json.loads(stored.metadata()["provenance"])["units"][index]
-            mine = [key for key in stored.keys() if key.startswith(f"{index}/")]  # noqa: SIM118  # it is no dict
-            return _unit(name, index, {key: stored.get_tensor(key) for key in mine})
+            yield OpenShard(stored)
     except (OSError, SafetensorError, KeyError, TypeError, IndexError, ValueError) as error:
         raise InputError(f"the shard changed during the run ({error})", where=path, remedy=_DAMAGED) from error
 
 
-def read_ensemble(folder: Path) -> Iterator[Unit]:
-    """Every unit of an ensemble, in order.
+def read_ensemble(folder: Path) -> Iterator[Shard]:
+    """Every shard of an ensemble, in order.
 
     Raises:
         InputError: no ensemble there, a shard missing or damaged.
     """
-    for path in ensemble_paths(folder):
-        yield from read_shard(path)[0]
+    yield from map(read_shard, ensemble_paths(folder))
 
 
 def ensemble_paths(folder: Path) -> list[Path]:
@@ -125,7 +187,7 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
     """What an ensemble is made of; None if there is none.
 
     Raises:
-        InputError: a damaged plan.
+        InputError: a damaged plan, or one of another layout.
     """
     path = folder / PLAN
     if not path.exists():
@@ -135,6 +197,12 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
         int(plan["shards"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"not the plan of an ensemble ({error})", where=path) from error
+    if plan.get("schema") != SCHEMA:
+        raise InputError(
+            f"an ensemble of layout {plan.get('schema', 1)}, and this version reads {SCHEMA}",
+            where=path,
+            remedy="draw it anew into another folder: edgefusion distill ensemble",
+        )
     return plan
 
 
@@ -159,19 +227,20 @@ def write_plan(folder: Path, plan: dict[str, Any]) -> None:
 
 
 def _tensors(unit: Unit) -> dict[str, Tensor]:
-    tensors = {"sources": unit.sources, "mean": unit.mean, "variance": unit.variance}
+    tensors = {"mean": unit.mean, "variance": unit.variance}
     for backbone, layers in unit.features.items():
         for layer, (mean, variance) in enumerate(layers):
             tensors |= {f"{backbone}/{layer}/mean": mean.half(), f"{backbone}/{layer}/variance": variance}
     return tensors
 
 
-def _unit(name: str, index: int, tensors: dict[str, Tensor]) -> Unit:
-    mine = {key.partition("/")[2]: tensor for key, tensor in tensors.items() if key.startswith(f"{index}/")}
+def _unit(where: dict[str, Any], index: int, tensors: dict[str, Tensor]) -> Unit:
+    prefix = f"units/{index}/"
+    mine = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
     features: dict[str, list[tuple[Tensor, Tensor]]] = {}
     for key in sorted((key for key in mine if key.endswith("/mean")), key=lambda key: int(key.split("/")[1])):
         features.setdefault(key.split("/")[0], []).append((mine[key], mine[key.replace("/mean", "/variance")]))
-    return Unit(name, mine["sources"], mine["mean"], mine["variance"], features)
+    return Unit(**where, mean=mine["mean"], variance=mine["variance"], features=features)
 
 
 def _digest(tensors: dict[str, Tensor], about: str) -> str:

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from distill import checkpoint
 from distill.backbones import Backbone
-from distill.crops import sources
 from distill.degradation import DegradationRange
 from distill.examples import Batch, Changes, Course, Ensemble
 from distill.interrupt import interruptible
@@ -83,7 +82,6 @@ class StudentSettings(Objective):
 
 def train_student(
     ensemble: Path,
-    data: Path,
     out: Path,
     settings: StudentSettings,
     *,
@@ -98,8 +96,7 @@ def train_student(
     the same settings goes on from there to the very same weights. With ``patience`` the best average is kept.
 
     Args:
-        ensemble: folder of shards.
-        data: the folder of images that it was drawn for.
+        ensemble: folder of shards; nothing else is read.
         out: folder for the checkpoint.
         settings: see ``StudentSettings``.
         backbones: those of the feature-space signal; none are needed when its weight is 0.
@@ -110,7 +107,7 @@ def train_student(
 
     Raises:
         UsageError: settings that make no sense, or a batch that cannot be shared out evenly.
-        InputError: no such ensemble, a damaged one, one of other backbones or images, or another run in ``out``.
+        InputError: no such ensemble, a damaged one, one of other backbones, or another run in ``out``.
         RunError: the loss is no longer finite.
         MachineError: out of memory; names what to lower.
     """
@@ -118,7 +115,7 @@ def train_student(
     eyes = list(backbones) if settings.feature else []
     if settings.feature and not eyes:
         raise UsageError("a feature-space signal without backbones", remedy="give --backbones, or --feature 0")
-    run = _Run(Ensemble(ensemble, data, {eye.name: eye.digest for eye in eyes}), eyes, data, out, settings)
+    run = _Run(Ensemble(ensemble, {eye.name: eye.digest for eye in eyes}), eyes, out, settings)
     run.restore()
     try:
         with interruptible() as stop:
@@ -163,9 +160,7 @@ class _Learner(nn.Module):
 class _Run:
     """Student, moving averages and optimiser, which go to disk and come back together."""
 
-    def __init__(
-        self, ensemble: Ensemble, eyes: list[Backbone], data: Path, out: Path, settings: StudentSettings
-    ) -> None:
+    def __init__(self, ensemble: Ensemble, eyes: list[Backbone], out: Path, settings: StudentSettings) -> None:
         self.accelerator = Accelerator(
             mixed_precision=settings.precision,
             gradient_accumulation_steps=settings.accumulate,
@@ -178,7 +173,7 @@ class _Run:
             raise UsageError(f"a batch of {settings.batch} in {self.parts} parts", remedy=f"multiples of {self.parts}")
         torch.manual_seed(settings.seed)
         self.settings, self.out, self.step = settings, out, 0
-        self._ensemble, self._material = ensemble, sources(data, ensemble.plan["settings"]["split"])
+        self._ensemble = ensemble
         self._eyes = [eye.to(self.accelerator.device) for eye in eyes]
         self._held_out, self._course = self._split()
         student = _Learner(Proxy(settings.arch))
@@ -335,10 +330,10 @@ class _Run:
         eyes = ",".join(eye.name for eye in self._eyes)
         return {
             "objective": "distillation: image-space and feature-space signals of a diffusion ensemble",
-            "command": f"edgefusion distill student --ensemble SHARDS --data DATA --out OUT {_options(self.settings)}"
+            "command": f"edgefusion distill student --ensemble SHARDS --out OUT {_options(self.settings)}"
             + (f" --backbones {eyes}" if eyes else ""),
             "seed": self.settings.seed,
-            "data": self._material,
+            "data": self._ensemble.plan["data"],
             "settings": {
                 **asdict(self.settings),
                 "ensemble": self._ensemble.plan,

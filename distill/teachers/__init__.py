@@ -29,12 +29,12 @@ def teacher(kind: str) -> Any:
     return _get(TEACHERS[kind])
 
 
-def lessons(kind: str, data: Path, samples: Path | None, *, crop_px: int, batch: int, seed: int) -> Any:
+def lessons(kind: str, pairs: Any, samples: Path | None, *, crop_px: int, batch: int, seed: int) -> Any:
     """What a kind of teacher is trained on.
 
     Args:
         kind: ``prior`` or ``conditional``.
-        data: folder with ``splits.json``.
+        pairs: the ``distill.planes.Planes`` to learn from.
         samples: for ``conditional``, the folder of posterior samples.
         crop_px: side of a crop.
         batch: crops per step over all processes.
@@ -48,7 +48,7 @@ def lessons(kind: str, data: Path, samples: Path | None, *, crop_px: int, batch:
     if (kind == "conditional") != (samples is not None):
         raise UsageError("--samples goes with --kind conditional, and only with it")
     place = {"samples": samples} if samples else {}
-    return _get(TRAINED[kind])(data, **place, crop_px=crop_px, batch=batch, seed=seed)
+    return _get(TRAINED[kind])(pairs, **place, crop_px=crop_px, batch=batch, seed=seed)
 
 
 def open_teacher(source: str, sampling: Any = None) -> Any:

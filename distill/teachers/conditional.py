@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.planes import Planes
 from distill.teachers.denoiser import Denoiser
 from distill.teachers.samples import TARGET, load_samples
 from distill.teachers.sampling import Sampling, reverse
@@ -52,7 +53,7 @@ class Lessons:
     """Training data of the conditional teacher: crops of posterior samples with their sources, flipped and turned.
 
     Args:
-        data: the data folder; the samples name their pairs, so nothing of it is read.
+        pairs: what the samples were drawn for; they bring their planes, so none is read.
         samples: folder of posterior samples, see ``samples.save_samples``.
         crop_px: side of a crop.
         batch: crops per step over all processes.
@@ -66,7 +67,7 @@ class Lessons:
     target = f"conditional: {TARGET}"
     conditions = 2
 
-    def __init__(self, data: Path, *, samples: Path, crop_px: int, batch: int, seed: int) -> None:
+    def __init__(self, pairs: Planes, *, samples: Path, crop_px: int, batch: int, seed: int) -> None:
         self._samples = load_samples(samples)
         self._size, self._batch, self._seed = crop_px, batch, seed
         if min(min(sample.shape[1:]) for sample in self._samples) < crop_px:

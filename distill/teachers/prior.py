@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from torch import Tensor
 
-from distill.crops import CropSampler, load_training_images
-from edgefusion.kernels.agc import AgcSpec
+from distill.crops import CropSampler
+from distill.planes import Planes
 
 WIDTHS = (48, 96, 128)
 PATCH = 2
@@ -59,7 +58,7 @@ class Lessons:
     """Training data of the prior: crops of visible luma and of thermal in equal parts, flipped and turned.
 
     Args:
-        data: folder with ``splits.json``; its ``train`` split is used.
+        pairs: what crops are drawn from.
         crop_px: side of a crop.
         batch: crops per step over all processes.
         seed: of the whole run.
@@ -69,9 +68,8 @@ class Lessons:
     target = "prior: single luma or thermal planes, unconditional; no fused image, no other network's output"
     conditions = 0
 
-    def __init__(self, data: Path, *, crop_px: int, batch: int, seed: int) -> None:
-        images = load_training_images(data, "train", AgcSpec())
-        self._sampler = CropSampler(images, size=crop_px, batch=batch, seed=seed, degraded=False)
+    def __init__(self, pairs: Planes, *, crop_px: int, batch: int, seed: int) -> None:
+        self._sampler = CropSampler(pairs, size=crop_px, batch=batch, seed=seed, degraded=False)
 
     def batch(self, step: int) -> tuple[Tensor, None]:
         """[N, 1, crop_px, crop_px] in -1..1 for one step, and no condition."""

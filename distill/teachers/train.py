@@ -15,8 +15,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from distill.crops import sources
 from distill.interrupt import interruptible
+from distill.planes import Planes
 from distill.schedule import annealing, follow
 from distill.state import load_state, read_facts, save_state
 from distill.teachers import prior
@@ -64,12 +64,17 @@ class Lessons(Protocol):
         ...
 
 
-Material = list[dict[str, Any]]
 Log = Callable[[dict[str, float]], None]
 
 
 def train_teacher(
-    lessons: Lessons, data: Path, out: Path, settings: TeacherSettings, *, every: int = 250, log: Log = lambda row: None
+    lessons: Lessons,
+    pairs: Planes,
+    out: Path,
+    settings: TeacherSettings,
+    *,
+    every: int = 250,
+    log: Log = lambda row: None,
 ) -> None:
     """Train a teacher and leave its moving average in ``out``, as an ordinary diffusers folder.
 
@@ -81,7 +86,7 @@ def train_teacher(
 
     Args:
         lessons: batches by step.
-        data: the data folder, for the manifest.
+        pairs: what they are of, for the manifest.
         out: folder of the teacher.
         settings: see ``TeacherSettings``.
         every: steps between log rows and checkpoints.
@@ -93,7 +98,7 @@ def train_teacher(
         RunError: the loss is no longer finite.
         MachineError: out of memory; names what to lower.
     """
-    run = _Run(lessons, settings, out, sources(data, "train"))
+    run = _Run(lessons, pairs, out, settings)
     run.restore()
     try:
         with interruptible() as stop:
@@ -121,7 +126,7 @@ def _loop(run: _Run, every: int, log: Log, stop: Event) -> None:
 class _Run:
     """Network, moving average and optimiser, which go to disk and come back together."""
 
-    def __init__(self, lessons: Lessons, settings: TeacherSettings, out: Path, material: Material) -> None:
+    def __init__(self, lessons: Lessons, pairs: Planes, out: Path, settings: TeacherSettings) -> None:
         self.accelerator = Accelerator(
             mixed_precision=settings.precision, gradient_accumulation_steps=settings.accumulate
         )
@@ -129,7 +134,7 @@ class _Run:
         if settings.batch % self.parts:
             raise UsageError(f"a batch of {settings.batch} in {self.parts} parts", remedy=f"multiples of {self.parts}")
         torch.manual_seed(settings.seed)
-        self.lessons, self.settings, self.out, self.material, self.step = lessons, settings, out, material, 0
+        self.lessons, self.settings, self.out, self.pairs, self.step = lessons, settings, out, pairs, 0
         unet = prior.network(settings.widths, patch=settings.patch, conditions=lessons.conditions)
         self.denoiser = Denoiser(copy.deepcopy(unet).requires_grad_(False), prior.schedule())
         self.denoiser.unet.to(self.accelerator.device)
@@ -223,10 +228,10 @@ class _Run:
         return {
             "kind": self.lessons.kind,
             "target": self.lessons.target,
-            "command": f"edgefusion distill teacher --kind {self.lessons.kind} --data DATA --out OUT {options}",
+            "command": f"edgefusion distill teacher --kind {self.lessons.kind} {self.pairs.option} --out OUT {options}",
             "seed": self.settings.seed,
             "step": self.step,
-            "data": self.material,
+            "data": self.pairs.sources(),
             "settings": asdict(self.settings),
             "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
         }

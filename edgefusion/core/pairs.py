@@ -1,36 +1,46 @@
-"""Paired data sets: which visible picture belongs to which thermal one."""
+"""Paired data sets: which visible picture belongs to which thermal one, wherever they lie."""
 
 from __future__ import annotations
 
 import json
+import warnings
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from edgefusion.core.errors import InputError, RecordingError
-from edgefusion.recordings.images import ImagePair, first_names, list_images
+from edgefusion.core.errors import InputError
+from edgefusion.recordings.images import ImagePair, first_names, match_folders
+from edgefusion.recordings.recording import locate
+
+SPLITS = "splits.json"
 
 
-def match_folders(visible: Path, thermal: Path, *, intersect: bool = False) -> tuple[list[ImagePair], list[str]]:
-    """Pairs of equal names, and the names that only one folder has.
+def find_pairs(spec: str, split: str, *, intersect: bool = False) -> list[ImagePair]:
+    """The pairs of a folder with ``visible/`` and ``thermal/``, or of a split of one with ``splits.json``.
 
     Args:
-        visible: folder of visible pictures.
-        thermal: folder of thermal pictures.
-        intersect: leave names without a partner out instead of refusing.
+        spec: a folder.
+        split: of a data folder; may turn out empty.
+        intersect: leave pictures without a partner out, with a warning, instead of refusing.
 
     Raises:
-        RecordingError: names that do not match, or no name in both.
+        InputError: no pair there, two pairs of one name, or pictures without a partner and not ``intersect``.
     """
-    left, right = list_images(visible), list_images(thermal)
-    alone = sorted(left.keys() ^ right.keys())
-    pairs = [ImagePair(name, left[name], right[name]) for name in left if name in right]
-    if not pairs:
-        raise RecordingError(f"no name is in both {visible} and {thermal}", remedy="name both pictures of a pair alike")
-    if alone and not intersect:
-        raise RecordingError(
-            f"{len(alone)} names are in only one of {visible} and {thermal}: {first_names(alone)}",
-            remedy="add the missing files or pass --intersect",
-        )
-    return pairs, alone
+    folder = Path(spec)
+    if (folder / SPLITS).is_file():
+        pairs = load_split(folder, split)
+    else:
+        pairs, alone = match_folders(*locate(folder), intersect=intersect)
+        if alone:
+            warnings.warn(f"left out, in one folder only: {first_names(alone)}", stacklevel=2)
+    check_names([pair.name for pair in pairs], spec)
+    return pairs
+
+
+def check_names(names: Sequence[str], where: str) -> None:
+    """Raises InputError if a name comes twice."""
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise InputError(f"more than one pair is called {first_names(twice)}", where=where, remedy="rename them")
 
 
 def load_split(data: Path, split: str) -> list[ImagePair]:
@@ -42,9 +52,9 @@ def load_split(data: Path, split: str) -> list[ImagePair]:
         InputError: no such split, or a pair that is listed and not there.
     """
     try:
-        sets: dict[str, list[str]] = json.loads((data / "splits.json").read_text())[split]
+        sets: dict[str, list[str]] = json.loads((data / SPLITS).read_text())[split]
     except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"no split {split!r} ({error})", where=data / "splits.json") from error
+        raise InputError(f"no split {split!r} ({error})", where=data / SPLITS) from error
     pairs = []
     for name, stems in sets.items():
         folder = data / "pairs" / name

@@ -120,3 +120,27 @@ class ImagePair:
             Frame(thermal, kind, sequence, "receive", sequence),
             self.name,
         )
+
+
+def match_folders(visible: Path, thermal: Path, *, intersect: bool = False) -> tuple[list[ImagePair], list[str]]:
+    """Pairs of equal names, and the names that only one folder has.
+
+    Args:
+        visible: folder of visible pictures.
+        thermal: folder of thermal pictures.
+        intersect: leave names without a partner out instead of refusing.
+
+    Raises:
+        RecordingError: names that do not match, or no name in both.
+    """
+    left, right = list_images(visible), list_images(thermal)
+    alone = sorted(left.keys() ^ right.keys())
+    pairs = [ImagePair(name, left[name], right[name]) for name in left if name in right]
+    if not pairs:
+        raise RecordingError(f"no name is in both {visible} and {thermal}", remedy="name both pictures of a pair alike")
+    if alone and not intersect:
+        raise RecordingError(
+            f"{len(alone)} names are in only one of {visible} and {thermal}: {first_names(alone)}",
+            remedy="add the missing files or pass --intersect",
+        )
+    return pairs, alone

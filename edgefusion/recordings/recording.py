@@ -9,7 +9,6 @@ from typing import Protocol
 
 from edgefusion.core.errors import RecordingError, UsageError
 from edgefusion.core.frames import FramePair
-from edgefusion.core.pairs import match_folders
 from edgefusion.recordings import images, video
 
 
@@ -34,7 +33,7 @@ class ImageRecording:
     fps: float | None = None
 
     def __init__(self, visible: Path, thermal: Path, *, intersect: bool = False) -> None:
-        self._pairs, alone = match_folders(visible, thermal, intersect=intersect)
+        self._pairs, alone = images.match_folders(visible, thermal, intersect=intersect)
         if alone:
             warnings.warn(f"left out, in one folder only: {images.first_names(alone)}", stacklevel=2)
         self.length = len(self._pairs)

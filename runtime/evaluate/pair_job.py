@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgefusion.core.devices import find_device
+from edgefusion.core.errors import InputError
+from edgefusion.core.pairs import SPLITS, find_pairs
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.recordings.images import ImagePair
 from edgefusion.recordings.options import chosen_paths
@@ -15,7 +16,7 @@ from runtime.evaluate import summary
 from runtime.evaluate.detector import Detector, DetectorFile
 from runtime.evaluate.entries import Entry, check_names, find_fused, in_order, open_students, sources_alone
 from runtime.evaluate.measure import Measured, Plan, measure, progress
-from runtime.evaluate.pairs import Subject, complete_pairs, examine, find_pairs, find_stills, judged
+from runtime.evaluate.pairs import Subject, complete_pairs, examine, find_stills, judged
 from runtime.evaluate.result import Detection, Interval
 from runtime.evaluate.settings import EvaluateSettings, Judged, listed
 from runtime.evaluate.sweep import Condition
@@ -56,9 +57,13 @@ def _pairs(settings: EvaluateSettings) -> tuple[list[ImagePair], str]:
     paths = chosen_paths(settings.recording, settings.visible, settings.thermal)
     if paths:
         return find_stills(*paths, intersect=settings.intersect), f"{paths[0]} and {paths[1]}"
-    folder = settings.pairs or Path()
-    split = f", split {settings.split}" if (folder / "splits.json").is_file() else ""
-    return find_pairs(folder, settings.split, intersect=settings.intersect), f"{os.fspath(folder)}{split}"
+    spec = settings.pairs or "."
+    listed = Path(spec) / SPLITS
+    split = f", split {settings.split}" if listed.is_file() else ""
+    pairs = find_pairs(spec, settings.split, intersect=settings.intersect)
+    if not pairs:
+        raise InputError(f"no pair in split {settings.split!r}", where=listed)
+    return pairs, f"{spec}{split}"
 
 
 def _entries(settings: EvaluateSettings, pairs: Sequence[ImagePair]) -> tuple[list[Entry], AgcSpec, list[ImagePair]]:

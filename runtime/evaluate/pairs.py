@@ -13,10 +13,8 @@ from PIL import Image, UnidentifiedImageError
 
 from edgefusion.core.errors import InputError, RecordingError
 from edgefusion.core.geometry import Size
-from edgefusion.core.pairs import load_split, match_folders
 from edgefusion.metrics.fusion import SMALLEST_SIDE_PX
-from edgefusion.recordings.images import ImagePair, first_names
-from edgefusion.recordings.recording import locate
+from edgefusion.recordings.images import ImagePair, first_names, match_folders
 from runtime.evaluate.entries import Entry, FusedFolder
 
 Advance = Callable[[], None]
@@ -37,20 +35,6 @@ class Subject:
     size_px: Size
     digest: str
     digests: tuple[str, ...]
-
-
-def find_pairs(folder: Path, split: str, *, intersect: bool) -> list[ImagePair]:
-    """The pairs of a folder with ``visible/`` and ``thermal/``, or of a split of one with ``splits.json``.
-
-    Raises:
-        InputError: neither of the two, no pair, or names without a partner and not ``intersect``.
-    """
-    if (folder / "splits.json").is_file():
-        pairs = load_split(folder, split)
-        if not pairs:
-            raise InputError(f"no pair in split {split!r}", where=folder / "splits.json")
-        return pairs
-    return find_stills(*locate(folder), intersect=intersect)
 
 
 def find_stills(visible: Path, thermal: Path, *, intersect: bool) -> list[ImagePair]:

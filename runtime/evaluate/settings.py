@@ -18,7 +18,7 @@ from runtime.evaluate.result import Detection, Interval, Scene, Stability, Track
 class EvaluateSettings:
     """What the options of ``edgefusion evaluate`` say; see its help."""
 
-    pairs: Path | None = None
+    pairs: str | None = None
     recording: Path | None = None
     visible: Path | None = None
     thermal: Path | None = None

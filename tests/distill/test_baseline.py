@@ -12,8 +12,9 @@ torch = pytest.importorskip("torch", reason="torch comes with [train]")
 
 from distill import checkpoint  # noqa: E402
 from distill.baseline import BaselineSettings, train_baseline  # noqa: E402
-from distill.crops import CropSampler, prepare  # noqa: E402
+from distill.crops import CropSampler  # noqa: E402
 from distill.losses import fidelity  # noqa: E402
+from distill.planes import open_planes, prepare  # noqa: E402
 from edgefusion.core.errors import InputError  # noqa: E402
 from edgefusion.core.frames import FramePair, PixelFormat  # noqa: E402
 from edgefusion.kernels.agc import AgcSpec  # noqa: E402
@@ -36,7 +37,7 @@ def sets(tmp_path: Path) -> Path:
 
 def test_training_leaves_a_student_that_says_how_it_was_made(sets: Path, tmp_path: Path) -> None:
     rows: list[dict[str, float]] = []
-    train_baseline(sets, tmp_path / "out", SETTINGS, every=2, log=rows.append)
+    train_baseline(open_planes(str(sets)), tmp_path / "out", SETTINGS, every=2, log=rows.append)
     assert [row["step"] for row in rows] == [2, 4, 6]
     student, config = checkpoint.load_student(tmp_path / "out")
     assert student(torch.rand(1, 32, 8, 8)).isfinite().all()
@@ -49,24 +50,24 @@ def test_training_leaves_a_student_that_says_how_it_was_made(sets: Path, tmp_pat
 
 
 def test_a_stopped_run_goes_on_to_the_very_same_weights(sets: Path, tmp_path: Path) -> None:
-    train_baseline(sets, tmp_path / "whole", SETTINGS)
+    train_baseline(open_planes(str(sets)), tmp_path / "whole", SETTINGS)
 
     def stop(row: dict[str, float]) -> None:
         if row["step"] == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_baseline(sets, tmp_path / "parts", SETTINGS, every=2, log=stop)
-    train_baseline(sets, tmp_path / "parts", SETTINGS, every=2)
+        train_baseline(open_planes(str(sets)), tmp_path / "parts", SETTINGS, every=2, log=stop)
+    train_baseline(open_planes(str(sets)), tmp_path / "parts", SETTINGS, every=2)
     whole, parts = (checkpoint.load(tmp_path / name)[0] for name in ("whole", "parts"))
     for name, tensor in whole.items():
         assert torch.equal(tensor, parts[name]), name
 
 
 def test_another_runs_checkpoint_is_not_gone_on_with(sets: Path, tmp_path: Path) -> None:
-    train_baseline(sets, tmp_path / "out", SETTINGS)
+    train_baseline(open_planes(str(sets)), tmp_path / "out", SETTINGS)
     with pytest.raises(InputError, match="a run with other settings"):
-        train_baseline(sets, tmp_path / "out", BaselineSettings(steps=7, batch=2, crop_px=32))
+        train_baseline(open_planes(str(sets)), tmp_path / "out", BaselineSettings(steps=7, batch=2, crop_px=32))
 
 
 def test_images_are_prepared_as_the_vehicle_does(sets: Path) -> None:
@@ -102,7 +103,7 @@ def test_fidelity_is_lowest_where_every_detail_is_kept() -> None:
 
 @pytest.mark.parametrize("damage", ["none", "truncated", "nan"])
 def test_a_damaged_checkpoint_is_named(sets: Path, tmp_path: Path, damage: str) -> None:
-    train_baseline(sets, tmp_path / "out", SETTINGS)
+    train_baseline(open_planes(str(sets)), tmp_path / "out", SETTINGS)
     weights = tmp_path / "out" / checkpoint.WEIGHTS
     if damage == "none":
         shutil.rmtree(tmp_path / "out")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +20,26 @@ pytest.importorskip("diffusers", reason="diffusers comes with [train]")
 from safetensors.torch import save_file  # noqa: E402
 
 from distill.backbones import load_backbones  # noqa: E402
-from distill.ensemble import EnsembleSettings, Share, plan_places, write_ensemble  # noqa: E402
-from distill.shards import read_ensemble, read_shard  # noqa: E402
+from distill.ensemble import EnsembleSettings, Place, Share, places, write_ensemble  # noqa: E402
+from distill.planes import open_planes  # noqa: E402
+from distill.shards import PLAN, Unit, open_shard, read_ensemble, read_plan, read_shard  # noqa: E402
 from distill.teachers import lessons, open_teacher, prior  # noqa: E402
 from distill.teachers.folder import save_teacher  # noqa: E402
 from distill.teachers.sampling import Sampling, sample_seed  # noqa: E402
 from distill.welford import Welford  # noqa: E402
-from edgefusion.core.errors import InputError, UsageError  # noqa: E402
+from edgefusion.core.errors import InputError  # noqa: E402
 
-SETTINGS = EnsembleSettings(samples=3, crops=6, crop_px=32, per_shard=2, batch=2)
+SETTINGS = EnsembleSettings(samples=3, crops=2, crop_px=32, per_shard=2, batch=2)
 SAMPLING = Sampling(steps=2)
-OPTIONS = ["--samples", "3", "--crops", "6", "--crop-px", "32", "--per-shard", "2", "--batch", "2", "--steps", "2"]
+OPTIONS = ["--samples", "3", "--crops", "2", "--crop-px", "32", "--per-shard", "2", "--batch", "2", "--steps", "2"]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a data set, a tiny teacher and a tiny backbone."""
     root = tmp_path_factory.mktemp("ensemble")
-    write_folder(root / "data" / "pairs" / "roadscene", ["a", "b", "c", "d", "e"])
-    split = {"train": {"roadscene": ["a", "b", "c", "d"], "m3svd_clips": []}, "val": {"roadscene": ["e"]}}
+    write_folder(root / "data" / "pairs" / "roadscene", ["a", "b", "c", "d", "e", "f"])
+    split = {"train": {"roadscene": ["a", "b", "c", "d", "e"], "m3svd_clips": []}, "val": {"roadscene": ["f"]}}
     (root / "data" / "splits.json").write_text(json.dumps(split))
     torch.manual_seed(0)
     for name in ("teacher", "other"):
@@ -51,13 +53,26 @@ def write(
 ) -> None:
     teachers = [open_teacher(str(place / name), SAMPLING) for name in names]
     eyes = load_backbones([f"test_resnet={place / 'eyes.safetensors'}"])
-    write_ensemble(teachers, eyes, place / "data", out, settings, **more)
+    pairs = open_planes(str(more.pop("pairs", place / "data")))
+    write_ensemble(teachers, eyes, pairs, out, settings, **more)
 
 
 def command(place: Path, out: Path) -> list[str]:
     call = [sys.executable, "-m", "edgefusion.cli", "distill", "ensemble", "--teacher", str(place / "teacher")]
-    call += ["--backbones", f"test_resnet={place / 'eyes.safetensors'}", "--data", str(place / "data")]
+    call += ["--backbones", f"test_resnet={place / 'eyes.safetensors'}", "--pairs", str(place / "data")]
     return [*call, "--out", str(out), *OPTIONS]
+
+
+def units(folder: Path) -> list[tuple[Unit, Any]]:
+    """Every unit of an ensemble, with the part of the planes that it was drawn for."""
+    return [(unit, shard.planes[unit.pair][unit.window]) for shard in read_ensemble(folder) for unit in shard.units]
+
+
+def alike(one: Path, other: Path) -> bool:
+    ours, theirs = units(one), units(other)
+    assert [unit.name for unit, _ in ours] == [unit.name for unit, _ in theirs]
+    pairs = zip(ours, theirs, strict=True)
+    return all(torch.equal(a[1], b[1]) and torch.allclose(a[0].mean, b[0].mean, atol=1e-3) for a, b in pairs)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -81,16 +96,16 @@ def test_welford_is_mean_and_variance() -> None:
 
 
 def test_a_shard_holds_the_statistics_of_the_samples(place: Path, whole: Path) -> None:
-    units, about = read_shard(whole / "shard-00000-of-00003.safetensors")
+    shard = read_shard(whole / "shard-00000-of-00003.safetensors")
     teacher, (eyes,) = (
         open_teacher(str(place / "teacher"), SAMPLING),
         load_backbones([f"test_resnet={place / 'eyes.safetensors'}"]),
     )
-    assert about["teachers"][0]["sha256"] == teacher.denoiser.digest
-    assert about["backbones"] == {"test_resnet": eyes.digest}
-    assert len(units) == 2
-    unit = units[1]
-    visible, thermal = unit.sources.float()[:, None, None].unbind()
+    assert shard.provenance["teachers"][0]["sha256"] == teacher.denoiser.digest
+    assert shard.provenance["backbones"] == {"test_resnet": eyes.digest}
+    assert [unit.name for unit in shard.units] == [f"roadscene/{name}@{n}" for name in "ab" for n in range(2)]
+    unit = shard.units[3]
+    visible, thermal = shard.planes[unit.pair][unit.window].float()[:, None, None].unbind()
     samples = torch.cat([teacher.draw(visible, thermal, [sample_seed(unit.name, k, 0)]) for k in range(3)])
     assert torch.allclose(unit.mean, samples.mean(dim=0)[0], atol=1e-3)
     assert torch.allclose(unit.variance, samples.var(dim=0)[0], atol=1e-3)
@@ -100,13 +115,42 @@ def test_a_shard_holds_the_statistics_of_the_samples(place: Path, whole: Path) -
         assert torch.allclose(variance, layer.var(dim=0).mean(dim=0), atol=0.02)
 
 
-def test_crops_are_the_same_in_every_process_and_images_can_stay_whole() -> None:
-    images = [("a", (40, 64)), ("b", (16, 16))]
-    assert plan_places(images, SETTINGS) == plan_places(images, SETTINGS)
-    assert {unit.index for unit in plan_places(images, SETTINGS)} == {0}
-    assert [unit.name for unit in plan_places(images, EnsembleSettings())] == ["a", "b"]
-    with pytest.raises(UsageError, match="lower --crop-px"):
-        plan_places(images[1:], SETTINGS)
+def test_a_shard_holds_each_pair_whole_and_once_and_an_open_one_gives_its_parts(place: Path, whole: Path) -> None:
+    path = whole / "shard-00000-of-00003.safetensors"
+    shard, planes = read_shard(path), open_planes(str(place / "data"))
+    assert list(shard.planes) == planes.names[:2]
+    for index, stored in enumerate(shard.planes.values()):
+        assert torch.equal(stored, torch.from_numpy(planes.make(index)))
+    unit = shard.units[2]
+    with open_shard(path) as opened:
+        assert opened.unit(2).name == unit.name
+        assert torch.equal(opened.unit(2).mean, unit.mean)
+        assert torch.equal(opened.sources(unit), shard.planes[unit.pair][unit.window])
+        assert torch.equal(opened.thermal(unit), shard.planes[unit.pair][1])
+        assert opened.size_px(unit) == (64, 48)
+
+
+def test_a_crop_lies_where_seed_name_and_number_say_and_pairs_can_stay_whole() -> None:
+    more = replace(SETTINGS, crops=5)
+    assert places("a", (40, 64), more)[:2] == places("a", (40, 64), SETTINGS)
+    assert places("a", (40, 64), SETTINGS) != places("a", (40, 64), replace(SETTINGS, seed=1))
+    assert all(crop.top + 32 <= 40 and crop.left + 32 <= 64 for crop in places("a", (40, 64), more))
+    assert len({(crop.top, crop.left) for crop in places("a", (40, 64), more)}) > 1
+    assert places("a", (40, 64), EnsembleSettings()) == [Place("a", "a", 0, 0, 40, 64)]
+    assert places("a", (32, 28), SETTINGS) == []
+
+
+def test_pairs_smaller_than_a_crop_are_left_out_and_counted(place: Path, tmp_path: Path) -> None:
+    write_folder(tmp_path / "small", ["s"], size=(28, 28))
+    write_folder(tmp_path / "large", ["l"])
+    for half in ("visible", "thermal"):
+        (tmp_path / "small" / half / "l.png").write_bytes((tmp_path / "large" / half / "l.png").read_bytes())
+    rows: list[dict[str, Any]] = []
+    write(place, tmp_path / "out", pairs=tmp_path / "small", log=rows.append)
+    assert [(row["units"], row["too_small"]) for row in rows] == [(2, 1)]
+    assert [unit.pair for unit, _ in units(tmp_path / "out")] == ["l", "l"]
+    with pytest.raises(InputError, match="no pair is as large as 68 px; lower --crop-px"):
+        write(place, tmp_path / "none", replace(SETTINGS, crop_px=68), pairs=tmp_path / "small")
 
 
 def test_two_ranks_draw_each_pair_once(place: Path, whole: Path, tmp_path: Path) -> None:
@@ -124,9 +168,30 @@ def test_two_ranks_draw_each_pair_once(place: Path, whole: Path, tmp_path: Path)
     drawn = [json.loads(line)["shard"] for text in said for line in text.splitlines() if line.startswith("{")]
     assert sorted(drawn) == [f"shard-0000{k}-of-00003.safetensors" for k in range(3)]
     assert all(text.count("{") > 0 for text in said)
-    ours, theirs = list(read_ensemble(whole)), list(read_ensemble(tmp_path / "two"))
-    assert [unit.name for unit in ours] == [unit.name for unit in theirs]
-    assert all(torch.allclose(one.mean, other.mean, atol=1e-3) for one, other in zip(ours, theirs, strict=True))
+    assert alike(whole, tmp_path / "two")
+
+
+def test_a_killed_rank_is_started_again_alone(place: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def rank(number: int) -> subprocess.Popen[str]:
+        share = {"RANK": str(number), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(command(place, out), env={**os.environ, **share}, stdout=subprocess.PIPE, text=True)
+
+    first, second = rank(0), rank(1)
+    assert first.stdout
+    first.stdout.readline()  # its first shard of two is there
+    first.kill()
+    first.communicate(timeout=120)
+    done = contents(out)
+    second.communicate(timeout=240)
+    with pytest.raises(InputError, match="shards are missing: shard-00002"):
+        list(read_ensemble(out))
+    rest = [line for line in rank(0).communicate(timeout=240)[0].splitlines() if line.startswith("{")]
+    assert [json.loads(line)["shard"] for line in rest] == ["shard-00002-of-00003.safetensors"]
+    assert all(contents(out)[name] == content for name, content in done.items())
+    assert not list(out.glob(".*.part"))
+    assert alike(whole, out)
 
 
 def test_a_killed_run_is_made_whole_by_the_next(place: Path, whole: Path, tmp_path: Path) -> None:
@@ -145,7 +210,7 @@ def test_a_killed_run_is_made_whole_by_the_next(place: Path, whole: Path, tmp_pa
     after = contents(out)
     assert all(after[name] == content for name, content in before.items())
     assert not list(out.glob(".*.part"))
-    assert [unit.name for unit in read_ensemble(out)] == [unit.name for unit in read_ensemble(whole)]
+    assert alike(whole, out)
 
 
 @pytest.mark.parametrize("where", [0.3, 0.6, 0.99])
@@ -175,14 +240,23 @@ def test_an_ensemble_of_something_else_is_not_gone_on_with(place: Path, whole: P
     with pytest.raises(InputError, match="other: teachers"):
         write(place, whole, names=("other",))
     with pytest.raises(InputError, match="other: settings"):
-        write(place, whole, EnsembleSettings(**{**SETTINGS.__dict__, "samples": 4}))
+        write(place, whole, replace(SETTINGS, samples=4))
+    with pytest.raises(InputError, match="other: data, names"):
+        write(place, whole, pairs=place / "data" / "pairs" / "roadscene")
+
+
+def test_an_ensemble_of_the_old_layout_is_refused(whole: Path, tmp_path: Path) -> None:
+    old = {key: value for key, value in (read_plan(whole) or {}).items() if key != "schema"}
+    (tmp_path / PLAN).write_text(json.dumps(old))
+    with pytest.raises(InputError, match="an ensemble of layout 1, and this version reads 2; draw it anew"):
+        list(read_ensemble(tmp_path))
 
 
 def test_several_teachers_form_one_ensemble(place: Path, tmp_path: Path) -> None:
     settings = EnsembleSettings(samples=2, crops=1, crop_px=32)
     write(place, tmp_path / "both", settings, names=("teacher", "other"))
-    (unit,) = read_ensemble(tmp_path / "both")
-    visible, thermal = unit.sources.float()[:, None, None].unbind()
+    unit, sources = units(tmp_path / "both")[0]
+    visible, thermal = sources.float()[:, None, None].unbind()
     drawn = [
         open_teacher(str(place / name), SAMPLING).draw(visible, thermal, [sample_seed(unit.name, k, 0)])
         for k, name in enumerate(("teacher", "other"))
@@ -192,7 +266,9 @@ def test_several_teachers_form_one_ensemble(place: Path, tmp_path: Path) -> None
 
 def test_samples_are_kept_for_the_conditional_teacher(place: Path, tmp_path: Path) -> None:
     write(place, tmp_path / "out", keep_samples=tmp_path / "samples")
-    material = lessons("conditional", place / "data", tmp_path / "samples", crop_px=32, batch=4, seed=0)
+    material = lessons(
+        "conditional", open_planes(str(place / "data")), tmp_path / "samples", crop_px=32, batch=4, seed=0
+    )
     fused, sources = material.batch(0)
     assert fused.shape == (4, 1, 32, 32)
     assert sources.shape == (4, 2, 32, 32)

@@ -61,7 +61,7 @@ def test_a_missing_extra_is_named(edgefusion, tmp_path) -> None:
     pytest.importorskip("click")
     if importlib_has("torch"):
         pytest.skip("torch is installed here")
-    result = edgefusion("distill", "baseline", "--data", tmp_path, "--out", tmp_path)
+    result = edgefusion("distill", "baseline", "--pairs", tmp_path, "--out", tmp_path)
     assert result.exit_code == 3
     assert "pip install 'edgefusion[train]'" in result.stderr
 

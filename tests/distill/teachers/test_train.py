@@ -17,6 +17,7 @@ pytest.importorskip("diffusers", reason="diffusers comes with [train]")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from distill.planes import open_planes  # noqa: E402
 from distill.teachers import lessons, open_teacher  # noqa: E402
 from distill.teachers.folder import WEIGHTS, load_teacher  # noqa: E402
 from distill.teachers.samples import TARGET, save_samples  # noqa: E402
@@ -28,8 +29,9 @@ OPTIONS = ["--steps", "6", "--batch", "4", "--crop-px", "32", "--widths", "16,32
 
 
 def train(sets: Path, out: Path, settings: TeacherSettings = SETTINGS, **more: Any) -> None:
-    material = lessons("prior", sets, None, crop_px=settings.crop_px, batch=settings.batch, seed=settings.seed)
-    train_teacher(material, sets, out, settings, **more)
+    pairs = open_planes(str(sets))
+    material = lessons("prior", pairs, None, crop_px=settings.crop_px, batch=settings.batch, seed=settings.seed)
+    train_teacher(material, pairs, out, settings, **more)
 
 
 def weights(folder: Path) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def test_two_processes_learn_what_one_does(sets: Path, tmp_path: Path) -> None:
         "1",
     ]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command = ["-m", "edgefusion.cli", "distill", "teacher", "--kind", "prior", "--data", str(sets), *OPTIONS]
+    command = ["-m", "edgefusion.cli", "distill", "teacher", "--kind", "prior", "--pairs", str(sets), *OPTIONS]
     logs = {}
     for name, before in (("one", [sys.executable]), ("two", launch)):
         run = subprocess.run(
@@ -108,7 +110,7 @@ def test_two_processes_learn_what_one_does(sets: Path, tmp_path: Path) -> None:
 
 
 def test_a_killed_run_goes_on(sets: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "edgefusion.cli", "distill", "teacher", "--data", str(sets), *OPTIONS]
+    command = [sys.executable, "-m", "edgefusion.cli", "distill", "teacher", "--pairs", str(sets), *OPTIONS]
     command += ["--out", str(tmp_path / "killed"), "--every", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as run:
         assert run.stdout
@@ -140,8 +142,8 @@ def stack(count: int) -> Any:
 
 def test_a_conditional_teacher_learns_from_posterior_samples(sets: Path, tmp_path: Path) -> None:
     save_samples(tmp_path / "samples" / "a.safetensors", stack(2), {"teacher": "abc"})
-    material = lessons("conditional", sets, tmp_path / "samples", crop_px=32, batch=4, seed=0)
-    train_teacher(material, sets, tmp_path / "fast", SETTINGS)
+    material = lessons("conditional", open_planes(str(sets)), tmp_path / "samples", crop_px=32, batch=4, seed=0)
+    train_teacher(material, open_planes(str(sets)), tmp_path / "fast", SETTINGS)
     about = load_teacher(str(tmp_path / "fast")).manifest
     assert about["target"] == f"conditional: {TARGET}"
     drawn = open_teacher(str(tmp_path / "fast")).draw(torch.rand(1, 1, 20, 24), torch.rand(1, 1, 20, 24), [1])
@@ -153,7 +155,7 @@ def test_a_conditional_teacher_learns_from_nothing_else(sets: Path, tmp_path: Pa
 
     (tmp_path / "samples").mkdir()
     with pytest.raises(InputError, match="no samples"):
-        lessons("conditional", sets, tmp_path / "samples", crop_px=32, batch=4, seed=0)
+        lessons("conditional", open_planes(str(sets)), tmp_path / "samples", crop_px=32, batch=4, seed=0)
     save_file({"visible_thermal_fused": stack(1)}, tmp_path / "samples" / "a.safetensors", {"target": "a fuser"})
     with pytest.raises(InputError, match="samples of the posterior teacher only"):
-        lessons("conditional", sets, tmp_path / "samples", crop_px=32, batch=4, seed=0)
+        lessons("conditional", open_planes(str(sets)), tmp_path / "samples", crop_px=32, batch=4, seed=0)

@@ -10,8 +10,8 @@ from scenes import noise, write_folder
 
 from edgefusion.core.errors import RecordingError
 from edgefusion.core.frames import PixelFormat
-from edgefusion.core.pairs import load_split, match_folders
-from edgefusion.recordings.images import read_thermal, read_visible, write_png
+from edgefusion.core.pairs import load_split
+from edgefusion.recordings.images import match_folders, read_thermal, read_visible, write_png
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
