@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,22 @@ from edgefusion.core.geometry import parse_size
 from edgefusion.core.optional import require
 
 _PATH = click.Path(path_type=Path)
-_PAIRS = click.option("--pairs", required=True, help="Folder with splits.json, or with visible/ and thermal/.")
-_SPLIT = click.option("--split", default="train", show_default=True, help="Of a folder with splits.json.")
+_PAIRS = (
+    click.option(
+        "--pairs",
+        required=True,
+        help="Folder with splits.json, or with visible/ and thermal/; or WebDataset tars: paths, patterns, {000..009} "
+        "or URLs, by comma.",
+    ),
+    click.option("--split", default="train", show_default=True, help="Of a folder with splits.json."),
+    click.option("--intersect", is_flag=True, help="Leave pictures without a partner out instead of refusing."),
+)
+
+
+def _takes_pairs(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_PAIRS):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -23,8 +38,7 @@ def distill() -> None:
 
 
 @distill.command()
-@_PAIRS
-@_SPLIT
+@_takes_pairs
 @click.option("--out", type=_PATH, required=True, help="Folder for the checkpoint.")
 @click.option("--arch", default="proxy-nano", show_default=True, help="proxy-nano, proxy-small or proxy-base.")
 @click.option("--steps", default=22_000, show_default=True)
@@ -33,20 +47,24 @@ def distill() -> None:
 @click.option("--gradient", default=20.0, show_default=True, help="Weight of the gradient term.")
 @click.option("--ssim", default=0.3, show_default=True, help="Weight of the SSIM term.")
 @click.option("--seed", default=0, show_default=True)
-def baseline(pairs: str, split: str, out: Path, **chosen: Any) -> None:
+def baseline(pairs: str, split: str, intersect: bool, out: Path, **chosen: Any) -> None:
     """Train a student on source fidelity alone; repeat the command to go on after a stop."""
     require("torch", "train")
     from distill.baseline import BaselineSettings, train_baseline
     from distill.planes import open_planes
 
-    train_baseline(open_planes(pairs, split), out, dataclasses.replace(BaselineSettings(), **chosen), log=_say_row)
+    train_baseline(
+        open_planes(pairs, split, intersect=intersect),
+        out,
+        dataclasses.replace(BaselineSettings(), **chosen),
+        log=_say_row,
+    )
     click.echo(f"student: {out}")
 
 
 @distill.command()
 @click.option("--kind", type=click.Choice(["prior", "conditional"]), default="prior", show_default=True)
-@_PAIRS
-@_SPLIT
+@_takes_pairs
 @click.option("--out", type=_PATH, required=True, help="Folder for the teacher; its run is kept in OUT.run.")
 @click.option("--samples", type=_PATH, help="For conditional: folder of shards with posterior samples.")
 @click.option("--steps", default=20_000, show_default=True)
@@ -60,7 +78,9 @@ def baseline(pairs: str, split: str, out: Path, **chosen: Any) -> None:
 @click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), default="no", show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--every", default=250, show_default=True, help="Steps between checkpoints and log lines.")
-def teacher(kind: str, pairs: str, split: str, out: Path, samples: Path | None, every: int, **chosen: Any) -> None:
+def teacher(
+    kind: str, pairs: str, split: str, intersect: bool, out: Path, samples: Path | None, every: int, **chosen: Any
+) -> None:
     """Train a diffusion teacher; repeat the command to go on after a stop."""
     require("diffusers", "train")
     from distill.planes import open_planes
@@ -69,7 +89,7 @@ def teacher(kind: str, pairs: str, split: str, out: Path, samples: Path | None, 
 
     chosen["widths"] = tuple(int(width) for width in chosen["widths"].split(","))
     settings = dataclasses.replace(TeacherSettings(), **{**chosen, "patch": int(chosen["patch"])})
-    planes = open_planes(pairs, split)
+    planes = open_planes(pairs, split, intersect=intersect)
     material = lessons(kind, planes, samples, crop_px=settings.crop_px, batch=settings.batch, seed=settings.seed)
     train_teacher(material, planes, out, settings, every=every, log=_say_row)
     click.echo(f"teacher: {out}")
@@ -77,8 +97,7 @@ def teacher(kind: str, pairs: str, split: str, out: Path, samples: Path | None, 
 
 @distill.command()
 @click.option("--teacher", "sources", multiple=True, required=True, help="Folder or id of the Hub; several share K.")
-@_PAIRS
-@_SPLIT
+@_takes_pairs
 @click.option("--out", type=_PATH, required=True, help="Folder for the shards.")
 @click.option(
     "--backbones", default="tf_efficientnet_lite0", show_default=True, help="timm names or NAME=FILE, by comma."
@@ -96,7 +115,13 @@ def teacher(kind: str, pairs: str, split: str, out: Path, samples: Path | None, 
 @click.option("--tile-px", default=256, show_default=True)
 @click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), default="no", show_default=True)
 def ensemble(
-    sources: tuple[str, ...], pairs: str, split: str, out: Path, keep_samples: Path | None, **chosen: Any
+    sources: tuple[str, ...],
+    pairs: str,
+    split: str,
+    intersect: bool,
+    out: Path,
+    keep_samples: Path | None,
+    **chosen: Any,
 ) -> None:
     """Draw an ensemble and keep its statistics; repeat the command to go on after a stop."""
     require("diffusers", "train")
@@ -112,7 +137,7 @@ def ensemble(
     write_ensemble(
         teachers,
         eyes,
-        open_planes(pairs, split),
+        open_planes(pairs, split, intersect=intersect),
         out,
         EnsembleSettings(**chosen),
         keep_samples=keep_samples,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -120,26 +121,27 @@ class Planes:
         ]
 
 
-def open_planes(spec: str, split: str = "train") -> Planes:
+def open_planes(spec: str, split: str = "train", *, intersect: bool = False) -> Planes:
     """Pairs to train on or to draw an ensemble for.
 
     Args:
         spec: as ``edgefusion.core.pairs.find_pairs`` has it; of a data folder, every ``CLIP_STRIDE``-th frame of the
             split's clips comes on top, as ``m3svd/K``.
         split: of a data folder.
+        intersect: leave pictures without a partner out, with a warning, instead of refusing.
 
     Raises:
         InputError: no pair there, or pairs that do not match.
     """
-    folder = Path(spec)
-    pairs: list[Pair] = [*find_pairs(spec, split)]
-    listed = (folder / SPLITS).is_file()
-    if listed:
-        pairs += _clip_pairs(folder, split)
+    pairs: list[Pair] = [*find_pairs(spec, split, intersect=intersect)]
+    listed = os.path.join(spec, SPLITS)
+    if not os.path.isfile(listed):
+        return Planes(pairs, label=Path(spec.partition(",")[0]).stem)
+    pairs += _clip_pairs(Path(spec), split)
     if not pairs:
-        raise InputError(f"no pair in split {split!r}", where=folder / SPLITS)
+        raise InputError(f"no pair in split {split!r}", where=listed)
     check_names([pair.name for pair in pairs], spec)
-    return Planes(pairs, label=folder.stem, split=split if listed else "")
+    return Planes(pairs, label="", split=split)
 
 
 def prepare(pair: FramePair, agc: AgcSpec) -> Images:

@@ -82,7 +82,7 @@ def build(bundle_path: Path | None, device_name: str, as_json: bool, **options: 
 
 
 @click.command()
-@click.option("--pairs", help="Folder of images with visible/ and thermal/, or with splits.json.")
+@click.option("--pairs", help="Folder with visible/ and thermal/, or with splits.json, or tars.")
 @recording_options
 @click.option("--simulated", is_flag=True, help="The simulated rig, which knows the true boxes.")
 @click.option("--frames", type=click.IntRange(2), help="Of a clip; all of a recording, 300 simulated by default.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -11,30 +12,38 @@ from pathlib import Path
 from edgefusion.core.errors import InputError
 from edgefusion.recordings.images import ImagePair, first_names, match_folders
 from edgefusion.recordings.recording import locate
+from edgefusion.recordings.tars import match_tars
 
 SPLITS = "splits.json"
 
 
 def find_pairs(spec: str, split: str, *, intersect: bool = False) -> list[ImagePair]:
-    """The pairs of a folder with ``visible/`` and ``thermal/``, or of a split of one with ``splits.json``.
+    """The pairs of a data set, by name and place: none is decoded.
 
     Args:
-        spec: a folder.
+        spec: a folder with ``visible/`` and ``thermal/``, a data folder with ``splits.json``, or WebDataset tars with
+            ``NAME.visible.png`` and ``NAME.thermal.png``, as ``edgefusion.recordings.tars.expand`` has them.
         split: of a data folder; may turn out empty.
         intersect: leave pictures without a partner out, with a warning, instead of refusing.
 
     Raises:
-        InputError: no pair there, two pairs of one name, or pictures without a partner and not ``intersect``.
+        InputError: no pair there, two pairs of one name, pictures without a partner and not ``intersect``, or a tar
+            that cannot be read.
+        MachineError: a URL that this machine has no library for.
     """
-    folder = Path(spec)
-    if (folder / SPLITS).is_file():
-        pairs = load_split(folder, split)
+    if os.path.isfile(os.path.join(spec, SPLITS)):
+        pairs = load_split(Path(spec), split)
     else:
-        pairs, alone = match_folders(*locate(folder), intersect=intersect)
+        match = _match_folder if os.path.isdir(spec) else match_tars
+        pairs, alone = match(spec, intersect=intersect)
         if alone:
-            warnings.warn(f"left out, in one folder only: {first_names(alone)}", stacklevel=2)
+            warnings.warn(f"left out, without a partner: {first_names(alone)}", stacklevel=2)
     check_names([pair.name for pair in pairs], spec)
     return pairs
+
+
+def _match_folder(folder: str, *, intersect: bool) -> tuple[list[ImagePair], list[str]]:
+    return match_folders(*locate(Path(folder)), intersect=intersect)
 
 
 def check_names(names: Sequence[str], where: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,14 @@ FALSE_COLOUR_LEVELS = 24
 """A grey picture stored as RGB may differ this much between channels (JPEG); beyond, it is in false colour."""
 
 
-def read_visible(path: Path) -> npt.NDArray[np.uint8]:
+class Picture(Protocol):
+    """An encoded picture: a path, or a file inside something else; its ``str`` says where it lies."""
+
+    def read_bytes(self) -> bytes:
+        """Its content."""
+
+
+def read_visible(path: Picture) -> npt.NDArray[np.uint8]:
     """[H, W, 3] uint8 RGB of an 8- or 16-bit PNG, JPEG or TIFF.
 
     Raises:
@@ -31,7 +40,7 @@ def read_visible(path: Path) -> npt.NDArray[np.uint8]:
     return np.asarray(image.convert("RGB"), np.uint8)
 
 
-def read_thermal(path: Path) -> Pixels:
+def read_thermal(path: Picture) -> Pixels:
     """[H, W] of a grey picture: uint8 if it is 8-bit, uint16 counts if it is 16-bit.
 
     Raises:
@@ -45,22 +54,22 @@ def read_thermal(path: Path) -> Pixels:
     rgb = np.asarray(image.convert("RGB"), np.int16)
     if np.ptp(rgb, axis=2).max() > FALSE_COLOUR_LEVELS:
         raise RecordingError(
-            "this thermal picture is in false colour", where=path, remedy="export it as grey, 8- or 16-bit"
+            "this thermal picture is in false colour", where=str(path), remedy="export it as grey, 8- or 16-bit"
         )
     return np.asarray(image.convert("L"), np.uint8)
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Picture) -> Image.Image:
     image: Image.Image
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(path.read_bytes())) as image:
             image.load()
     except FileNotFoundError:
-        raise RecordingError("no such file", where=path) from None
+        raise RecordingError("no such file", where=str(path)) from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise RecordingError(f"not a readable image ({error})", where=path, remedy="copy it again") from error
+        raise RecordingError(f"not a readable image ({error})", where=str(path), remedy="copy it again") from error
     if image.mode == "F":
-        raise RecordingError("floating-point image", where=path, remedy="store 8- or 16-bit integers")
+        raise RecordingError("floating-point image", where=str(path), remedy="store 8- or 16-bit integers")
     return image
 
 
@@ -108,8 +117,8 @@ class ImagePair:
     """Where the two pictures of a pair lie."""
 
     name: str
-    visible: Path
-    thermal: Path
+    visible: Picture
+    thermal: Picture
 
     def load(self, sequence: int = 0) -> FramePair:
         """Read both pictures; the timestamp is the pair's place in its folder, as nothing better is known."""

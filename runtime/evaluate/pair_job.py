@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import InputError
@@ -58,8 +58,8 @@ def _pairs(settings: EvaluateSettings) -> tuple[list[ImagePair], str]:
     if paths:
         return find_stills(*paths, intersect=settings.intersect), f"{paths[0]} and {paths[1]}"
     spec = settings.pairs or "."
-    listed = Path(spec) / SPLITS
-    split = f", split {settings.split}" if listed.is_file() else ""
+    listed = os.path.join(spec, SPLITS)
+    split = f", split {settings.split}" if os.path.isfile(listed) else ""
     pairs = find_pairs(spec, settings.split, intersect=settings.intersect)
     if not pairs:
         raise InputError(f"no pair in split {settings.split!r}", where=listed)

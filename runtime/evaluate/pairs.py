@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from edgefusion.core.errors import InputError, RecordingError
 from edgefusion.core.geometry import Size
 from edgefusion.metrics.fusion import SMALLEST_SIDE_PX
-from edgefusion.recordings.images import ImagePair, first_names, match_folders
+from edgefusion.recordings.images import ImagePair, Picture, first_names, match_folders
 from runtime.evaluate.entries import Entry, FusedFolder
 
 Advance = Callable[[], None]
@@ -99,13 +99,13 @@ def _examine(pair: ImagePair, entries: Sequence[Entry]) -> Subject | None:
     return Subject(pair, sizes[0], digest, tuple(digests)) if len(all_sizes) == 1 else None
 
 
-def _read(path: Path) -> tuple[Size, str]:
+def _read(path: Picture) -> tuple[Size, str]:
     try:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content)) as image:
             return image.size, hashlib.sha256(content).hexdigest()
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise RecordingError(f"not a readable image ({error})", where=path, remedy="copy it again") from error
+        raise RecordingError(f"not a readable image ({error})", where=str(path), remedy="copy it again") from error
 
 
 def judged(

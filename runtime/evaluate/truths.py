@@ -82,6 +82,8 @@ def find_truths(
 
 def _place(pair: ImagePair, labels: Path | None) -> Path:
     if labels is None:
+        if not isinstance(pair.visible, Path):
+            raise InputError("no labels lie beside pictures in a tar", where=str(pair.visible), remedy="give --labels")
         return pair.visible.parent.parent / FOLDER
     own = labels / pair.name.rpartition("/")[0]
     return own if own.is_dir() else labels

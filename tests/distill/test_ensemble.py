@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scenes import write_folder
+from scenes import write_folder, write_tar
 
 torch = pytest.importorskip("torch", reason="torch comes with [train]")
 timm = pytest.importorskip("timm", reason="timm comes with [train]")
 pytest.importorskip("diffusers", reason="diffusers comes with [train]")
 
+from safetensors import safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from distill.backbones import load_backbones  # noqa: E402
@@ -84,6 +85,21 @@ def whole(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "shards"
     write(place, out)
     return out
+
+
+def test_tars_give_the_very_same_ensemble(place: Path, whole: Path, tmp_path: Path) -> None:
+    folder = place / "data" / "pairs" / "roadscene"
+    for number, names in enumerate(("abc", "de")):
+        write_tar(tmp_path / f"{number}.tar", folder, names, prefix="roadscene/")
+    write(place, tmp_path / "out", pairs=f"{tmp_path}/{{0..1}}.tar")
+    digests = []
+    for out in (whole, tmp_path / "out"):
+        for path in sorted(out.glob("shard-*")):
+            read_shard(path)  # whose digest is of all that is in it
+            with safe_open(path, "pt") as stored:
+                digests.append(stored.metadata()["sha256"])
+    assert digests[:3] == digests[3:]
+    assert read_plan(tmp_path / "out") == read_plan(whole)
 
 
 def test_welford_is_mean_and_variance() -> None:

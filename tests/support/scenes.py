@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +41,17 @@ def write_folder(folder: Path, names: list[str], size: Size = (64, 48), bits: in
         kind = PixelFormat.GREY if bits == 8 else PixelFormat.Y16
         write_png(folder / "thermal" / f"{name}.png", noise(kind, size, index + 100))
     return folder
+
+
+def write_tar(path: Path, folder: Path, names: Sequence[str], *, prefix: str = "") -> Path:
+    """A WebDataset tar of some pairs of a recording folder, with a member beside them; returns its path."""
+    with tarfile.open(path, "w") as archive:
+        for name in names:
+            for half in ("visible", "thermal"):
+                archive.add(folder / half / f"{name}.png", f"{prefix}{name}.{half}.png")
+            note = tarfile.TarInfo(f"{prefix}{name}.json")
+            archive.addfile(note, io.BytesIO())
+    return path
 
 
 def rig_toml(shift: tuple[float, float]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 from detectors import bright_model, constant_model
-from scenes import write_folder
+from scenes import write_folder, write_tar
 
 from edgefusion.metrics.detection import FIGURES, average_precision
 from edgefusion.recordings.images import read_thermal, read_visible, write_png
@@ -211,6 +211,16 @@ def test_class_names_and_boxes_in_their_usual_places(
 def test_a_known_data_set_needs_no_names(edgefusion: Call, drive: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(drive, tmp_path / "M3FD")  # 0 People, 1 Car, as its owners say
     assert {*run(edgefusion, *words(folder))["detection"]["entries"]["visible"]["classes"]} == {"People", "Car"}
+
+
+def test_labels_of_a_tar_lie_where_labels_says(edgefusion: Call, drive: Path, tmp_path: Path) -> None:
+    tar = write_tar(tmp_path / "drive.tar", drive, NAMES)
+    command = ["evaluate", "--pairs", tar, "--detector", drive / "bright.onnx", "--classes", "People,Lamp", "--json"]
+    done = edgefusion(*command)
+    assert done.exit_code == 4
+    assert "a.visible.png: no labels lie beside pictures in a tar; give --labels" in done.stderr
+    detection = run(edgefusion, *command, "--labels", drive / "labels")["detection"]
+    assert detection["entries"]["visible"]["overall"]["truths"] == 12
 
 
 @pytest.mark.filterwarnings("default")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 from PIL import Image
-from scenes import write_folder
+from scenes import write_folder, write_tar
 from scipy import stats
 
 from edgefusion.core.bundle import shipped_bundle
@@ -181,8 +181,26 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_tar_is_judged_as_the_folder_it_was_packed_from(
+    edgefusion: Call, drive: Path, maxima: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tar = write_tar(tmp_path / "drive.tar", drive, [path.stem for path in sorted((drive / "visible").iterdir())])
+    results = []
+    for number, pairs in enumerate((drive, tar)):
+        monkeypatch.setenv("EDGEFUSION_CACHE", str(tmp_path / str(number)))
+        done = edgefusion("evaluate", "--pairs", pairs, "--fused", f"ours={maxima}", "--metrics", "EN,Qabf", "--json")
+        assert done.exit_code == 0, done.output
+        results.append(json.loads(done.stdout))
+    folder, ours = results
+    assert ours["computed"] == folder["computed"] > 0
+    assert ours["entries"] == folder["entries"]
+    assert ours["source"] == str(tar)
+    first = ours["per_pair"][0]
+    assert (first["name"], first["visible"]) == ("00000D", f"{tar}: 00000D.visible.png")
+
+
 CASES: dict[str, tuple[Callable[[Path], list[object]], int, str]] = {
-    "no such folder": (lambda p: [p / "none"], 4, "none: no such folder"),
+    "no such folder": (lambda p: [p / "none"], 4, "none: no such file or folder"),
     "no pairs in it": (lambda p: [p / "fused"], 4, "no visible/ in it"),
     "an empty set": (lambda p: [p / "empty"], 4, "no image"),
     "pairs of different size": (lambda p: [p / "unequal"], 4, "1 pairs have pictures of different size: b; register"),
