@@ -176,17 +176,31 @@ def ensemble(
 @click.option("--seed", default=0, show_default=True)
 @click.option("--every", default=250, show_default=True, help="Steps between checkpoints and log lines.")
 @click.option("--sheets", default=1000, show_default=True, help="Steps between sample sheets; 0: none.")
-def student(ensemble: Path, out: Path, backbones: str, misalign: str, every: int, sheets: int, **chosen: Any) -> None:
+@click.option(
+    "--workers", type=int, help="Processes that read and warp ahead of the training; 0: none. By default up to 4."
+)
+def student(
+    ensemble: Path,
+    out: Path,
+    backbones: str,
+    misalign: str,
+    every: int,
+    sheets: int,
+    workers: int | None,
+    **chosen: Any,
+) -> None:
     """Distil an ensemble into a student; repeat the command to go on after a stop."""
     require("accelerate", "train")
     from distill.backbones import load_backbones
     from distill.misalignment import parse_range
+    from distill.prefetch import default_workers
     from distill.train import StudentSettings, train_student
 
     settings = StudentSettings(misalign=parse_range(misalign), **chosen)
     settings.check()
     eyes = load_backbones([spec for spec in backbones.split(",") if spec]) if settings.feature else []
-    train_student(ensemble, out, settings, backbones=eyes, every=every, sheets=sheets, log=_say_row)
+    workers = default_workers() if workers is None else workers
+    train_student(ensemble, out, settings, backbones=eyes, every=every, sheets=sheets, workers=workers, log=_say_row)
     click.echo(f"student: {out}")
 
 

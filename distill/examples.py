@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from distill.degradation import DegradationRange, degrade_thermal, degrade_visible
-from distill.misalignment import Matrix, Plane, WarpRange, random_warp, warped_crop
+from distill.misalignment import Matrix, Plane, WarpRange, level_at, random_warp, warped_crop
 from distill.shards import Unit, ensemble_paths, open_shard, read_plan, read_shard
 from distill.signals import LayerStatistics
 from edgefusion.core.errors import InputError
@@ -165,6 +165,38 @@ class Course:
             self._order = np.random.default_rng((self._seed, 0, turn)).permutation(len(self._units))
         draw = np.random.default_rng((self._seed, 1, number))
         return self._ensemble.example(self._units[self._order[place]], draw, level=level, changes=self._changes)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The batches that one process takes at a step, which follow from the step alone.
+
+    Attributes:
+        course: which example comes when.
+        steps: of the whole run.
+        batch: examples per step, over all processes.
+        accumulate: batches that a process takes its share in.
+        process: number of this one.
+        processes: how many there are.
+    """
+
+    course: Course
+    steps: int
+    batch: int
+    accumulate: int
+    process: int
+    processes: int
+
+    def __call__(self, step: int) -> list[Batch]:
+        """One batch per accumulated part.
+
+        Raises:
+            InputError: a shard that changed during the run, or units of different sizes.
+        """
+        size = self.batch // (self.processes * self.accumulate)
+        first = step * self.batch + self.process * self.accumulate * size
+        parts = [range(first + part * size, first + (part + 1) * size) for part in range(self.accumulate)]
+        return [self.course.batch(numbers, level_at(step / self.steps)) for numbers in parts]
 
 
 def _check_backbones(folder: Path, made: dict[str, str], asked: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from distill import checkpoint
 from distill.backbones import Backbone
 from distill.degradation import DegradationRange
-from distill.examples import Batch, Changes, Course, Ensemble
+from distill.examples import Batch, Changes, Course, Ensemble, Lesson
 from distill.interrupt import interruptible
 from distill.misalignment import WarpRange, level_at
 from distill.objective import Objective, loss_terms
+from distill.prefetch import prefetched
 from distill.schedule import annealing, follow
 from distill.sheets import write_sheet
 from distill.state import load_state, read_facts, save_state
@@ -88,6 +89,7 @@ def train_student(
     backbones: Sequence[Backbone] = (),
     every: int = 250,
     sheets: int = 0,
+    workers: int = 0,
     log: Log = lambda row: None,
 ) -> None:
     """Distil an ensemble and leave the student's moving average in ``out``.
@@ -102,6 +104,7 @@ def train_student(
         backbones: those of the feature-space signal; none are needed when its weight is 0.
         every: steps between log rows and checkpoints.
         sheets: steps between sample sheets, in ``OUT/sheets``; 0 for none.
+        workers: processes that read and warp ahead of the training; the result is the same with any number.
         log: called with step, the mean of the loss and of each weighted term since the row before, the held-out loss
             if there is one, and seconds since the start; in the first process only.
 
@@ -118,18 +121,19 @@ def train_student(
     run = _Run(Ensemble(ensemble, {eye.name: eye.digest for eye in eyes}), eyes, out, settings)
     run.restore()
     try:
-        with interruptible() as stop:
-            _loop(run, every, sheets, log, stop)
+        steps = range(run.step, settings.steps)
+        with interruptible() as stop, prefetched(run.lesson(), steps, workers=workers) as batches:
+            _loop(run, batches, every, sheets, log, stop)
     except torch.OutOfMemoryError as error:
         raise MachineError("out of memory", remedy="raise --accumulate, or lower --batch") from error
     finally:
         run.accelerator.end_training()
 
 
-def _loop(run: _Run, every: int, sheets: int, log: Log, stop: Event) -> None:
+def _loop(run: _Run, batches: Iterator[list[Batch]], every: int, sheets: int, log: Log, stop: Event) -> None:
     start, sums, count = time.perf_counter(), dict[str, Tensor](), 0
     while run.step < run.settings.steps and not run.patience_over():
-        for name, term in run.advance().items():
+        for name, term in run.advance(next(batches)).items():
             sums[name] = sums.get(name, torch.zeros(())) + term
         count += 1
         if run.step % every == 0:
@@ -198,14 +202,18 @@ class _Run:
         warps = WarpRange(shift_px=most[0], turn_deg=most[1]) if most else None
         return Changes(warps, DegradationRange() if self.settings.degrade else None)
 
-    def advance(self) -> dict[str, Tensor]:
+    def lesson(self) -> Lesson:
+        """What this process learns from at each step."""
+        chosen, accelerator = self.settings, self.accelerator
+        share = (accelerator.process_index, accelerator.num_processes)
+        return Lesson(self._course, chosen.steps, chosen.batch, chosen.accumulate, *share)
+
+    def advance(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
         """One step of the optimiser; returns this process's mean of the loss and of its terms."""
-        level = level_at(self.step / self.settings.steps)
         totals: dict[str, Tensor] = {}
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * annealing(self.step, self.settings.steps, FINAL_RATE)
-        for numbers in self._shares():
-            batch = self._course.batch(numbers, level).to(self.accelerator.device)
+        for batch in (batch.to(self.accelerator.device) for batch in batches):
             with self.accelerator.accumulate(self.student):
                 terms = self._terms(self.student, batch)
                 self.accelerator.backward(terms["loss"])
@@ -218,12 +226,6 @@ class _Run:
         self.step += 1
         follow(self.average, self.accelerator.unwrap_model(self.student), step=self.step, decay=self.settings.average)
         return totals
-
-    def _shares(self) -> list[range]:
-        """Numbers, in the run, of this process's examples of the step: one range per accumulated part."""
-        size = self.settings.batch // self.parts
-        first = self.step * self.settings.batch + self.accelerator.process_index * self.settings.accumulate * size
-        return [range(first + part * size, first + (part + 1) * size) for part in range(self.settings.accumulate)]
 
     def _terms(self, student: nn.Module, batch: Batch) -> dict[str, Tensor]:
         with self.accelerator.autocast():

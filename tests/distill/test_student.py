@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +30,15 @@ from distill.examples import Changes, Course, Ensemble  # noqa: E402
 from distill.misalignment import WarpRange  # noqa: E402
 from distill.planes import open_planes  # noqa: E402
 from distill.shards import PLAN, read_ensemble, read_plan, read_shard, shard_path, write_shard  # noqa: E402
+from distill.state import read_facts  # noqa: E402
 from distill.teachers import open_teacher, prior  # noqa: E402
 from distill.teachers.folder import save_teacher  # noqa: E402
 from distill.teachers.sampling import Sampling  # noqa: E402
-from distill.train import StudentSettings, train_student  # noqa: E402
+from distill.train import STATE, StudentSettings, train_student  # noqa: E402
 from edgefusion.core.errors import InputError, RunError, UsageError  # noqa: E402
 
 SETTINGS = StudentSettings(steps=4, batch=2, fidelity=0.1)
-OPTIONS = ["--steps", "4", "--batch", "2", "--fidelity", "0.1"]
+OPTIONS = ["--steps", "4", "--batch", "2", "--fidelity", "0.1", "--workers", "0"]
 PLAIN = Changes(None, None)
 
 
@@ -214,6 +218,63 @@ def test_a_moved_thermal_shows_what_lies_beside_the_crop_and_the_target_stays(pl
     plain = Course(ensemble, range(len(ensemble)), PLAIN, seed=0).batch(range(6), 1.0)
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(batch[1:4], plain[1:4], strict=True))
     assert torch.equal(course.batch([4], 1.0).inputs, batch.inputs[4:5])
+
+
+def test_any_number_of_workers_leads_to_the_very_same_weights(place: Path, tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, steps=7, accumulate=2)
+    alone = train(place, tmp_path / "alone", settings)
+    helped = train(place, tmp_path / "helped", settings, workers=2)
+    assert [row["loss"] for row in helped] == [row["loss"] for row in alone]
+    assert same(tmp_path / "alone", tmp_path / "helped")
+    assert not multiprocessing.active_children()
+
+
+def test_what_is_wrong_in_a_worker_is_said_as_it_is_here(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "shards", tmp_path / "shards")
+
+    def lose(row: dict[str, float]) -> None:
+        for path in (tmp_path / "shards").glob("shard-*"):
+            path.unlink()
+
+    with pytest.raises(
+        InputError, match=r"shard-0000\d-of-00002\.safetensors: the shard changed during the run"
+    ) as said:
+        settings = dataclasses.replace(SETTINGS, steps=40)
+        train(place, tmp_path / "out", settings, ensemble=tmp_path / "shards", workers=1, log=lose)
+    assert said.value.remedy.startswith("delete it and repeat")
+    assert not multiprocessing.active_children()
+    with pytest.raises(UsageError, match="give --workers 0 or more"):
+        train(place, tmp_path / "none", workers=-1)
+
+
+def gone(group: int) -> bool:
+    """Whether no process of a group is left, or will be in a moment."""
+    for _ in range(300):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_the_training_however_it_ends(place: Path, tmp_path: Path, end: signal.Signals) -> None:
+    call = [sys.executable, *command(place, tmp_path / "out"), "--every", "1", "--steps", "100000", "--workers", "1"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(call, **pipes, text=True, start_new_session=True) as run:
+        assert run.stdout
+        run.stdout.readline()
+        if end == signal.SIGINT:
+            os.killpg(run.pid, end)  # as a terminal does: to everyone
+        else:
+            run.kill()
+        said = run.communicate(timeout=120)[1]
+    assert gone(run.pid)
+    if end == signal.SIGINT:
+        assert run.returncode == 1
+        assert said.strip() == "Aborted!"
+        assert read_facts(tmp_path / "out" / STATE)["step"] > 0
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # torch's exporter, of its own
