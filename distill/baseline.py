@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from distill import checkpoint
 from distill.crops import CropSampler, load_training_images, sources
 from distill.losses import fidelity
 from distill.schedule import annealing, follow
-from distill.students.proxy import Proxy
+from distill.students import build
 from edgefusion.core.errors import InputError, RunError
 from edgefusion.kernels.agc import AgcSpec
 
@@ -64,7 +65,10 @@ def train_baseline(
         log: called with the step, its mean loss terms since the row before, and seconds since the start.
 
     Raises:
-        InputError: a checkpoint of other settings is in ``out``, or a data set that cannot be read.
+        UsageError: no such student.
+        InputError: a checkpoint of other settings is in ``out``, a data set that cannot be read, or a ``timm:`` student
+            that cannot be one.
+        MachineError: no pretrained weights for a ``timm:`` student.
         RunError: the loss is no longer finite.
     """
     trainer = _Trainer(settings)
@@ -84,7 +88,9 @@ def train_baseline(
                 trainer.save(out / "state")
     finally:
         trainer.save(out / "state")
-    checkpoint.save(out, trainer.average.state_dict(), {"arch": settings.arch, "training": _provenance(data, settings)})
+    checkpoint.save(
+        out, trainer.average.state_dict(), {"arch": trainer.average.arch, "training": _provenance(data, trainer)}
+    )
 
 
 class _Trainer:
@@ -93,8 +99,8 @@ class _Trainer:
     def __init__(self, settings: BaselineSettings) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.step = settings, 0
-        self.student, self.average = Proxy(settings.arch), Proxy(settings.arch)
-        self.average.load_state_dict(self.student.state_dict())
+        self.student = build(settings.arch)
+        self.average = copy.deepcopy(self.student)
         self.optimiser = torch.optim.Adam(self.student.parameters(), lr=settings.learning_rate)
 
     def advance(self, sampler: CropSampler) -> dict[str, float]:
@@ -140,7 +146,9 @@ class _Trainer:
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
 
 
-def _provenance(data: Path, settings: BaselineSettings) -> dict[str, Any]:
+def _provenance(data: Path, trainer: _Trainer) -> dict[str, Any]:
+    student = trainer.average
+    settings = replace(trainer.settings, arch=student.arch)  # without the path of a file of weights
     options = ("arch", "steps", "learning_rate", "intensity", "gradient", "ssim", "seed")
     chosen = " ".join(f"--{name.replace('_', '-')} {getattr(settings, name)}" for name in options)
     return {
@@ -148,6 +156,6 @@ def _provenance(data: Path, settings: BaselineSettings) -> dict[str, Any]:
         "command": f"edgefusion distill baseline --data DATA --out OUT {chosen}",
         "seed": settings.seed,
         "data": sources(data, "train"),
-        "settings": asdict(settings),
+        "settings": {**asdict(settings), "pretrained": student.pretrained},
         "versions": {"torch": torch.__version__},
     }

@@ -23,7 +23,9 @@ def distill() -> None:
 @distill.command()
 @click.option("--data", type=_PATH, required=True, help="Folder with splits.json and pairs/.")
 @click.option("--out", type=_PATH, required=True, help="Folder for the checkpoint.")
-@click.option("--arch", default="proxy-nano", show_default=True, help="proxy-nano, proxy-small or proxy-base.")
+@click.option(
+    "--arch", default="proxy-nano", show_default=True, help="proxy-nano, -small, -base, timm:NAME or timm:NAME=FILE."
+)
 @click.option("--steps", default=22_000, show_default=True)
 @click.option("--learning-rate", default=2.5e-4, show_default=True)
 @click.option("--intensity", default=1.0, show_default=True, help="Weight of the intensity term.")
@@ -112,7 +114,9 @@ def ensemble(sources: tuple[str, ...], data: Path, out: Path, keep_samples: Path
 
 
 @distill.command()
-@click.option("--arch", default="proxy-nano", show_default=True, help="proxy-nano, proxy-small or proxy-base.")
+@click.option(
+    "--arch", default="proxy-nano", show_default=True, help="proxy-nano, -small, -base, timm:NAME or timm:NAME=FILE."
+)
 @click.option("--ensemble", type=_PATH, required=True, help="Folder of shards, of distill ensemble.")
 @click.option("--data", type=_PATH, required=True, help="Folder with splits.json and pairs/ that it was drawn for.")
 @click.option("--out", type=_PATH, required=True, help="Folder for the checkpoint, its state and sheets.")
