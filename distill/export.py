@@ -99,6 +99,5 @@ def _check_rewritable(model: onnx.ModelProto, arch: str) -> None:
     try:
         onnx.shape_inference.infer_shapes(larger, check_type=True, strict_mode=True)
     except onnx.shape_inference.InferenceError as error:
-        raise InputError(
-            f"{arch} computes for one image size alone ({error})", remedy="choose another student"
-        ) from error
+        first = str(error).splitlines()[0]
+        raise InputError(f"{arch} computes for one image size alone ({first})", remedy="choose another one") from error
