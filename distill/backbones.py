@@ -76,16 +76,14 @@ def load_backbone(spec: str) -> Backbone:
         MachineError: no weights: the Hub cannot be reached and no package has them.
     """
     name, _, file = spec.partition("=")
-    if not timm.is_model(name):
-        raise InputError(f"timm knows no network {name!r}", remedy="see timm.list_models()")
-    layers = _layers(name)
-    weights = _weights(name, Path(file) if file else None)
+    layers = tuple(index for index, stride in enumerate(layer_strides(name)) if stride <= COARSEST)
+    weights = read_weights(name, Path(file) if file else None)
     network: Any = timm.create_model(name, pretrained=False, features_only=True, out_indices=layers)
-    _fill(network, weights, spec)
+    fill(network, weights, spec)
     network.eval().requires_grad_(False)
     config: Any = timm.get_pretrained_cfg(name)
     mean, std = (torch.tensor(values)[:, None, None] for values in (config.mean, config.std))
-    return Backbone(name, _digest(network), tuple(network.feature_info.reduction()), network, mean, std)
+    return Backbone(name, digest(network), tuple(network.feature_info.reduction()), network, mean, std)
 
 
 def load_backbones(specs: Sequence[str]) -> list[Backbone]:
@@ -93,18 +91,30 @@ def load_backbones(specs: Sequence[str]) -> list[Backbone]:
     return [load_backbone(spec) for spec in specs]
 
 
-def _layers(name: str) -> tuple[int, ...]:
+def layer_strides(name: str) -> tuple[int, ...]:
+    """Pixels per feature of each layer that a timm network lets one look into.
+
+    Raises:
+        InputError: no such network, or one without such layers.
+    """
+    if not timm.is_model(name):
+        raise InputError(f"timm knows no network {name!r}", remedy="see timm.list_models()")
     try:
         whole: Any = timm.create_model(name, pretrained=False, features_only=True)
-        strides = whole.feature_info.reduction()
+        return tuple(whole.feature_info.reduction())
     except (RuntimeError, AttributeError) as error:
         raise InputError(
             f"{name} has no layers to look into ({error})", remedy="choose a network with features"
         ) from error
-    return tuple(index for index, stride in enumerate(strides) if stride <= COARSEST)
 
 
-def _weights(name: str, file: Path | None) -> dict[str, Tensor]:
+def read_weights(name: str, file: Path | None) -> dict[str, Tensor]:
+    """Weights of a whole timm network: of a file if there is one, else of an installed package, else of the Hub.
+
+    Raises:
+        InputError: a file that is not safetensors, or a package of other weights than it should bring.
+        MachineError: no package has them and the Hub cannot be reached.
+    """
     if file:
         try:
             return dict(load_file(file))
@@ -141,8 +151,12 @@ def _from_hub(name: str) -> dict[str, Tensor]:
         raise MachineError(f"no weights for {name} ({type(error).__name__})", remedy=remedy) from error
 
 
-def _fill(network: Any, weights: dict[str, Tensor], spec: str) -> None:
-    """Put weights of a whole network into its feature layers; every one of these must be there."""
+def fill(network: Any, weights: dict[str, Tensor], spec: str) -> None:
+    """Put weights of a whole network into its feature layers.
+
+    Raises:
+        InputError: one of these has no weights, or ones of another shape, or not finite.
+    """
     wanted = network.state_dict()
     wrong = [key for key, tensor in wanted.items() if key not in weights or weights[key].shape != tensor.shape]
     if wrong:
@@ -152,9 +166,10 @@ def _fill(network: Any, weights: dict[str, Tensor], spec: str) -> None:
     network.load_state_dict({key: weights[key] for key in wanted})
 
 
-def _digest(network: Any) -> str:
-    digest = hashlib.sha256()
+def digest(network: Any) -> str:
+    """SHA-256 of a network's weights, in hexadecimal."""
+    total = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()
+        total.update(name.encode())
+        total.update(tensor.numpy().tobytes())
+    return total.hexdigest()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from distill.crops import CropSampler
 from distill.losses import fidelity
 from distill.planes import Planes
 from distill.schedule import annealing, follow
-from distill.students.proxy import Proxy
+from distill.students import build
 from edgefusion.core.errors import InputError, RunError
 
 FINAL_RATE = 0.005
@@ -64,8 +65,10 @@ def train_baseline(
         log: called with the step, its mean loss terms since the row before, and seconds since the start.
 
     Raises:
-        InputError: a checkpoint of other settings is in ``out``, a pair that cannot be read, or none as
-            large as a crop.
+        UsageError: no such student.
+        InputError: a checkpoint of other settings is in ``out``, a pair that cannot be read, none as large as a crop,
+            or a ``timm:`` student that cannot be one.
+        MachineError: no pretrained weights for a ``timm:`` student.
         RunError: the loss is no longer finite.
     """
     trainer = _Trainer(settings)
@@ -84,7 +87,7 @@ def train_baseline(
     finally:
         trainer.save(out / "state")
     checkpoint.save(
-        out, trainer.average.state_dict(), {"arch": settings.arch, "training": _provenance(pairs, settings)}
+        out, trainer.average.state_dict(), {"arch": trainer.average.arch, "training": _provenance(pairs, trainer)}
     )
 
 
@@ -94,8 +97,8 @@ class _Trainer:
     def __init__(self, settings: BaselineSettings) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.step = settings, 0
-        self.student, self.average = Proxy(settings.arch), Proxy(settings.arch)
-        self.average.load_state_dict(self.student.state_dict())
+        self.student = build(settings.arch)
+        self.average = copy.deepcopy(self.student)
         self.optimiser = torch.optim.Adam(self.student.parameters(), lr=settings.learning_rate)
 
     def advance(self, sampler: CropSampler) -> dict[str, float]:
@@ -141,7 +144,9 @@ class _Trainer:
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
 
 
-def _provenance(pairs: Planes, settings: BaselineSettings) -> dict[str, Any]:
+def _provenance(pairs: Planes, trainer: _Trainer) -> dict[str, Any]:
+    student = trainer.average
+    settings = replace(trainer.settings, arch=student.arch)  # without the path of a file of weights
     options = ("arch", "steps", "learning_rate", "intensity", "gradient", "ssim", "seed")
     chosen = " ".join(f"--{name.replace('_', '-')} {getattr(settings, name)}" for name in options)
     return {
@@ -149,6 +154,6 @@ def _provenance(pairs: Planes, settings: BaselineSettings) -> dict[str, Any]:
         "command": f"edgefusion distill baseline {pairs.option} --out OUT {chosen}",
         "seed": settings.seed,
         "data": pairs.sources(),
-        "settings": asdict(settings),
+        "settings": {**asdict(settings), "pretrained": student.pretrained},
         "versions": {"torch": torch.__version__},
     }

@@ -12,8 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from distill.students.proxy import WIDTHS, Proxy
-from edgefusion.core.errors import InputError
+from distill.students import build
+from distill.students.student import Student
+from edgefusion.core.errors import InputError, UsageError
 
 WEIGHTS, CONFIG = "student.safetensors", "student.json"
 
@@ -46,11 +47,18 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, config
 
 
-def load_student(folder: Path) -> tuple[Proxy, dict[str, Any]]:
-    """The trained student of a checkpoint, in evaluation mode, not folded."""
+def load_student(folder: Path) -> tuple[Student, dict[str, Any]]:
+    """The trained student of a checkpoint, in evaluation mode, not folded. Needs nothing but the checkpoint.
+
+    Raises:
+        InputError: see ``load``; a student that is not known here, or weights that are not its own.
+    """
     tensors, config = load(folder)
-    if config.get("arch") not in WIDTHS:
-        raise InputError(f"unknown student {config.get('arch')!r}", where=folder / CONFIG)
-    student = Proxy(config["arch"])
-    student.load_state_dict(tensors)
+    try:
+        student = build(str(config.get("arch")), pretrained=False)
+        student.load_state_dict(tensors)
+    except UsageError as error:
+        raise InputError(f"unknown student {config.get('arch')!r}", where=folder / CONFIG) from error
+    except RuntimeError as error:
+        raise InputError(f"weights of another student than {config['arch']}", where=folder / WEIGHTS) from error
     return student.eval(), config

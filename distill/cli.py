@@ -40,7 +40,9 @@ def distill() -> None:
 @distill.command()
 @_takes_pairs
 @click.option("--out", type=_PATH, required=True, help="Folder for the checkpoint.")
-@click.option("--arch", default="proxy-nano", show_default=True, help="proxy-nano, proxy-small or proxy-base.")
+@click.option(
+    "--arch", default="proxy-nano", show_default=True, help="proxy-nano, -small, -base, timm:NAME or timm:NAME=FILE."
+)
 @click.option("--steps", default=22_000, show_default=True)
 @click.option("--learning-rate", default=2.5e-4, show_default=True)
 @click.option("--intensity", default=1.0, show_default=True, help="Weight of the intensity term.")
@@ -147,7 +149,9 @@ def ensemble(
 
 
 @distill.command()
-@click.option("--arch", default="proxy-nano", show_default=True, help="proxy-nano, proxy-small or proxy-base.")
+@click.option(
+    "--arch", default="proxy-nano", show_default=True, help="proxy-nano, -small, -base, timm:NAME or timm:NAME=FILE."
+)
 @click.option("--ensemble", type=_PATH, required=True, help="Folder of shards, of distill ensemble.")
 @click.option("--out", type=_PATH, required=True, help="Folder for the checkpoint, its state and sheets.")
 @click.option(

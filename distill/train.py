@@ -6,7 +6,7 @@ import copy
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -29,7 +29,8 @@ from distill.prefetch import prefetched
 from distill.schedule import annealing, follow
 from distill.sheets import write_sheet
 from distill.state import load_state, read_facts, save_state
-from distill.students.proxy import WIDTHS, Proxy
+from distill.students import build, check_arch
+from distill.students.student import Student
 from edgefusion.core.errors import InputError, MachineError, RunError, UsageError
 
 FINAL_RATE = 0.005
@@ -72,8 +73,7 @@ class StudentSettings(Objective):
 
     def check(self) -> None:
         """Raises UsageError for settings that make no sense."""
-        if self.arch not in WIDTHS:
-            raise UsageError(f"unknown student {self.arch!r}", remedy=f"choose from {', '.join(WIDTHS)}")
+        check_arch(self.arch)
         terms = (self.pixel, self.feature, self.fidelity)
         if min(terms) < 0 or not any(terms):
             raise UsageError(f"loss weights {terms}", remedy="none below 0, and not all of them 0")
@@ -110,9 +110,10 @@ def train_student(
 
     Raises:
         UsageError: settings that make no sense, or a batch that cannot be shared out evenly.
-        InputError: no such ensemble, a damaged one, one of other backbones, or another run in ``out``.
+        InputError: no such ensemble, a damaged one, one of other backbones, another run in ``out``, or a ``timm:``
+            student that cannot be one.
         RunError: the loss is no longer finite.
-        MachineError: out of memory; names what to lower.
+        MachineError: out of memory; names what to lower. Or no pretrained weights for a ``timm:`` student.
     """
     settings.check()
     eyes = list(backbones) if settings.feature else []
@@ -152,7 +153,7 @@ def _loop(run: _Run, batches: Iterator[list[Batch]], every: int, sheets: int, lo
 class _Learner(nn.Module):
     """The student as a loop sees it: unshuffled images in, unclipped luma out."""
 
-    def __init__(self, student: Proxy) -> None:
+    def __init__(self, student: Student) -> None:
         super().__init__()
         self.student = student
 
@@ -180,7 +181,7 @@ class _Run:
         self._ensemble = ensemble
         self._eyes = [eye.to(self.accelerator.device) for eye in eyes]
         self._held_out, self._course = self._split()
-        student = _Learner(Proxy(settings.arch))
+        student = _Learner(build(settings.arch))
         self.average, self.best = (copy.deepcopy(student).to(self.accelerator.device) for _ in range(2))
         optimiser = torch.optim.Adam(student.parameters(), lr=settings.learning_rate)
         self.student, self.optimiser = self.accelerator.prepare(student, optimiser)
@@ -301,7 +302,7 @@ class _Run:
         save_state(self.out / STATE, self._modules(), self.optimiser, facts)
         judged = self._lowest < float("inf")
         kept = self.best if judged else self.average
-        about = {"arch": self.settings.arch, "step": self.step, "training": self._provenance()}
+        about = {"arch": kept.student.arch, "step": self.step, "training": self._provenance()}
         checkpoint.save(self.out, kept.student.state_dict(), about)
         self._saved = self.step
 
@@ -330,14 +331,16 @@ class _Run:
 
     def _provenance(self) -> dict[str, Any]:
         eyes = ",".join(eye.name for eye in self._eyes)
+        settings = replace(self.settings, arch=self.average.student.arch)  # without the path of a file of weights
         return {
             "objective": "distillation: image-space and feature-space signals of a diffusion ensemble",
-            "command": f"edgefusion distill student --ensemble SHARDS --out OUT {_options(self.settings)}"
+            "command": f"edgefusion distill student --ensemble SHARDS --out OUT {_options(settings)}"
             + (f" --backbones {eyes}" if eyes else ""),
             "seed": self.settings.seed,
             "data": self._ensemble.plan["data"],
             "settings": {
-                **asdict(self.settings),
+                **asdict(settings),
+                "pretrained": self.average.student.pretrained,
                 "ensemble": self._ensemble.plan,
                 "backbones": [eye.name for eye in self._eyes],
             },

@@ -6,10 +6,31 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from edgefusion.core.bundle import OPERATORS
 from edgefusion.core.errors import InputError
 
-OPERATORS = {"Conv", "Relu", "Clip", "Sigmoid", "Add", "Mul", "Slice"}
-"""The engine contract's: all of them exist in FP16, so the precision lies in the types alone, without any Cast."""
+NARROW = OPERATORS | {
+    "AveragePool",
+    "BatchNormalization",
+    "Concat",
+    "DepthToSpace",
+    "Div",
+    "Erf",
+    "GlobalAveragePool",
+    "HardSigmoid",
+    "HardSwish",
+    "LayerNormalization",
+    "LeakyRelu",
+    "MatMul",
+    "MaxPool",
+    "Pad",
+    "ReduceMean",
+    "Split",
+    "Sub",
+    "Transpose",
+}
+"""The engine contract's operators, and those of ``timm:`` students: all of them exist in FP16 with everything they
+read, so the precision lies in the types alone, without any Cast."""
 
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -18,12 +39,14 @@ def to_fp16(model: bytes) -> bytes:
     """The same network with FP16 weights, input and output.
 
     Raises:
-        InputError: an operator outside the engine contract, or a weight that FP16 cannot hold.
+        InputError: an operator that is not in ``NARROW``, or a weight that FP16 cannot hold.
     """
     graph = (proto := onnx.load_model_from_string(model)).graph
     for node in graph.node:
-        if node.op_type not in OPERATORS:
-            raise InputError(f"operator {node.op_type} of node {node.name} is not in the engine contract")
+        if node.op_type not in NARROW:
+            raise InputError(
+                f"operator {node.op_type} of node {node.name} is not known to work in FP16", remedy="keep it in fp32"
+            )
     for initializer in graph.initializer:
         if initializer.data_type == onnx.TensorProto.FLOAT:
             initializer.CopyFrom(numpy_helper.from_array(_narrow(initializer), initializer.name))

@@ -77,12 +77,13 @@ def bundle_table(bundle: Bundle) -> str:
     manifest = bundle.manifest
     width, height = manifest.layout.size_px
     data = "; ".join(f"{source.name} ({source.pairs} pairs, {source.licence})" for source in manifest.training.data)
+    inside = f", with {', '.join(manifest.layout.inside)} inside" if manifest.layout.inside else ""
     return "\n".join(
         [
             f"bundle      {manifest.name} at {bundle.path}",
             f"student     {manifest.student.arch}, {manifest.student.parameters} parameters",
             f"objective   {manifest.student.objective}",
-            f"layout      {manifest.layout.name}, stored for {width}x{height}",
+            f"layout      {manifest.layout.name}, stored for {width}x{height}{inside}",
             f"precisions  {', '.join(manifest.precisions)}",
             f"licence     {manifest.licence}",
             f"trained on  {data}",

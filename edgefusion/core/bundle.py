@@ -18,6 +18,9 @@ from edgefusion.core.errors import BundleError, MachineError
 MANIFEST = "manifest.json"
 SCHEMA = 1
 
+OPERATORS = frozenset({"Conv", "Relu", "Clip", "Sigmoid", "Add", "Mul", "Slice"})
+"""The engine contract's: what every accelerator runs, a DLA too."""
+
 Precision = Literal["fp32", "fp16", "int8"]
 
 
@@ -44,6 +47,7 @@ class Layout(_Part):
     input: str = "x"
     output: str = "y"
     size_px: tuple[int, int] = Field(description="(width, height) the models are stored for; rewritten at build")
+    inside: tuple[str, ...] = Field((), description="operators of the models beyond ``OPERATORS``; a DLA may lack them")
 
 
 class AgcInfo(_Part):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scenes import noise, write_folder, write_video
+from students import RESNET, spec
 
 torch = pytest.importorskip("torch", reason="torch comes with [train]")
 
@@ -15,7 +17,8 @@ from distill.baseline import BaselineSettings, train_baseline  # noqa: E402
 from distill.crops import CropSampler  # noqa: E402
 from distill.losses import fidelity  # noqa: E402
 from distill.planes import open_planes, prepare  # noqa: E402
-from edgefusion.core.errors import InputError  # noqa: E402
+from distill.students import build  # noqa: E402
+from edgefusion.core.errors import InputError, UsageError  # noqa: E402
 from edgefusion.core.frames import FramePair, PixelFormat  # noqa: E402
 from edgefusion.kernels.agc import AgcSpec  # noqa: E402
 
@@ -47,6 +50,19 @@ def test_training_leaves_a_student_that_says_how_it_was_made(sets: Path, tmp_pat
         {"name": "m3svd", "pairs": 3, "licence": "MIT"},
     ]
     assert "--steps 6" in training["command"]
+
+
+def test_a_timm_student_is_trained_too(sets: Path, tmp_path: Path) -> None:
+    train_baseline(open_planes(str(sets)), tmp_path / "out", dataclasses.replace(SETTINGS, arch=spec(RESNET, tmp_path)))
+    student, config = checkpoint.load_student(tmp_path / "out")
+    assert student(torch.rand(1, 32, 8, 8)).isfinite().all()
+    assert config["training"]["settings"]["pretrained"] == build(spec(RESNET, tmp_path)).pretrained
+    assert str(tmp_path) not in json.dumps(config)
+
+
+def test_an_unknown_student_is_refused(sets: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown student 'none'"):
+        train_baseline(open_planes(str(sets)), tmp_path / "out", dataclasses.replace(SETTINGS, arch="none"))
 
 
 def test_a_stopped_run_goes_on_to_the_very_same_weights(sets: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scenes import write_folder
+from students import RESNET, spec
 
 torch = pytest.importorskip("torch", reason="torch comes with [train]")
 timm = pytest.importorskip("timm", reason="timm comes with [train]")
@@ -31,6 +32,7 @@ from distill.misalignment import WarpRange  # noqa: E402
 from distill.planes import open_planes  # noqa: E402
 from distill.shards import PLAN, read_ensemble, read_plan, read_shard, shard_path, write_shard  # noqa: E402
 from distill.state import read_facts  # noqa: E402
+from distill.students import build  # noqa: E402
 from distill.teachers import open_teacher, prior  # noqa: E402
 from distill.teachers.folder import save_teacher  # noqa: E402
 from distill.teachers.sampling import Sampling  # noqa: E402
@@ -104,9 +106,9 @@ def test_a_student_says_how_it_was_made_and_is_shown_on_a_sheet(place: Path, tmp
         assert sheet.size == (5 * 36 - 4, 2 * 36 - 4)
 
 
-@pytest.mark.parametrize("patience", [0, 9])
-def test_a_stopped_run_goes_on_to_the_very_same_weights(place: Path, tmp_path: Path, patience: int) -> None:
-    settings = dataclasses.replace(SETTINGS, patience=patience, held_out=0.4)
+@pytest.mark.parametrize(("patience", "arch"), [(0, "proxy-nano"), (9, "proxy-nano"), (0, RESNET)])
+def test_a_stopped_run_goes_on_to_the_very_same_weights(place: Path, tmp_path: Path, patience: int, arch: str) -> None:
+    settings = dataclasses.replace(SETTINGS, patience=patience, held_out=0.4, arch=spec(arch, tmp_path))
 
     def stop(row: dict[str, float]) -> None:
         if row["step"] == 2:
@@ -118,6 +120,19 @@ def test_a_stopped_run_goes_on_to_the_very_same_weights(place: Path, tmp_path: P
     rest = train(place, tmp_path / "parts", settings)
     assert [row["loss"] for row in rest] == [row["loss"] for row in whole[2:]]
     assert same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_timm_student_keeps_all_it_needs_and_where_its_encoder_began(place: Path, tmp_path: Path) -> None:
+    begun = build(spec(RESNET, tmp_path))
+    train(place, tmp_path / "out", dataclasses.replace(SETTINGS, arch=spec(RESNET, tmp_path), learning_rate=0.01))
+    (tmp_path / "test_resnet.safetensors").unlink()
+    student, config = checkpoint.load_student(tmp_path / "out")
+    assert config["arch"] == config["training"]["settings"]["arch"] == RESNET
+    assert config["training"]["settings"]["pretrained"] == begun.pretrained
+    assert f"--arch {RESNET} " in config["training"]["command"]
+    after = student.state_dict()
+    learnt = {name.rpartition(".")[2] for name, tensor in begun.state_dict().items() if not tensor.equal(after[name])}
+    assert learnt == {"weight", "bias"}
 
 
 def test_another_run_is_not_gone_on_with(place: Path, tmp_path: Path) -> None:
@@ -278,17 +293,22 @@ def test_workers_end_with_the_training_however_it_ends(place: Path, tmp_path: Pa
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # torch's exporter, of its own
-def test_the_command_leaves_a_student_that_export_takes(place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("arch", ["proxy-nano", RESNET])
+def test_the_command_leaves_a_student_that_export_takes(place: Path, tmp_path: Path, arch: str) -> None:
     pytest.importorskip("onnxscript", reason="onnxscript comes with [train]")
     from distill.export import export
 
     run = subprocess.run(
-        [sys.executable, *command(place, tmp_path / "s"), "--every", "2"], capture_output=True, text=True
+        [sys.executable, *command(place, tmp_path / "s"), "--every", "2", "--arch", spec(arch, tmp_path)],
+        capture_output=True,
+        text=True,
     )
     assert run.returncode == 0, run.stderr
     assert [json.loads(line)["step"] for line in run.stdout.splitlines() if line.startswith("{")] == [2, 4]
     bundle = export(tmp_path / "s", tmp_path / "b", name="test", size_px=(64, 48), licence="none")
+    assert bundle.manifest.student.arch == arch
     assert bundle.manifest.student.objective.startswith("distillation")
+    assert str(tmp_path) not in bundle.manifest.model_dump_json()
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefusion.core.bundle import MANIFEST, add_model, load_bundle, shipped_bundle
+from edgefusion.core.bundle import MANIFEST, add_model, load_bundle, shipped_bundle, write_bundle
 from edgefusion.core.errors import BundleError
 
 
@@ -64,6 +64,13 @@ def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
 def test_a_precision_the_bundle_lacks_names_those_it_has(bundle: Path) -> None:
     with pytest.raises(BundleError, match="no int8 model; it has: fp32, fp16"):
         load_bundle(bundle).model("int8")
+
+
+def test_a_manifest_from_before_operators_were_named_has_none_inside(bundle: Path) -> None:
+    fields = load_bundle(bundle).manifest.model_dump(by_alias=True, exclude={"files", "digest", "schema_version"})
+    fields["layout"].pop("inside")
+    files = {name: (bundle / name).read_bytes() for name in load_bundle(bundle).manifest.files}
+    assert write_bundle(bundle, files, fields).manifest.layout.inside == ()
 
 
 def test_adding_a_model_keeps_everything_else(bundle: Path) -> None:
