@@ -14,6 +14,7 @@ from torch import Tensor
 
 from distill import checkpoint
 from distill.crops import CropSampler, load_training_images, sources
+from distill.interrupt import interruptible
 from distill.losses import fidelity
 from distill.schedule import annealing, follow
 from distill.students.proxy import Proxy
@@ -74,16 +75,17 @@ def train_baseline(
         load_training_images(data, "train", AgcSpec()), size=settings.crop_px, batch=settings.batch, seed=settings.seed
     )
     start, sums = time.perf_counter(), dict[str, float]()
-    try:
-        while trainer.step < settings.steps:
+    with interruptible() as stop:
+        while trainer.step < settings.steps and not stop.is_set():
             for name, value in trainer.advance(sampler).items():
                 sums[name] = sums.get(name, 0.0) + value / every
             if trainer.step % every == 0:
+                trainer.save(out / "state")
                 log({"step": trainer.step, **sums, "seconds": time.perf_counter() - start})
                 sums = {}
-                trainer.save(out / "state")
-    finally:
         trainer.save(out / "state")
+        if stop.is_set():
+            raise KeyboardInterrupt
     checkpoint.save(out, trainer.average.state_dict(), {"arch": settings.arch, "training": _provenance(data, settings)})
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from distill.backbones import Backbone
 from distill.crops import Images, named_images
 from distill.interrupt import interruptible
+from distill.memory import out_of_memory
 from distill.shards import Unit, read_shard, shard_path, write_plan, write_shard
 from distill.teachers.samples import save_samples
 from distill.teachers.sampling import sample_seed
@@ -72,6 +73,7 @@ class Share:
         return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
+@out_of_memory("lower --tile-px or --batch")
 def write_ensemble(
     teachers: Sequence[Any],
     backbones: Sequence[Backbone],

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name everyone knows it by
-from accelerate import Accelerator
-from accelerate.utils import is_tensorboard_available
 from torch import Tensor, nn
 
 from distill import checkpoint
@@ -24,13 +22,15 @@ from distill.crops import sources
 from distill.degradation import DegradationRange
 from distill.examples import Batch, Changes, Course, Ensemble
 from distill.interrupt import interruptible
+from distill.memory import out_of_memory
 from distill.misalignment import WarpRange, level_at
 from distill.objective import Objective, loss_terms
+from distill.processes import join_processes
 from distill.schedule import annealing, follow
 from distill.sheets import write_sheet
 from distill.state import load_state, read_facts, save_state
 from distill.students.proxy import WIDTHS, Proxy
-from edgefusion.core.errors import InputError, MachineError, RunError, UsageError
+from edgefusion.core.errors import InputError, RunError, UsageError
 
 FINAL_RATE = 0.005
 """The learning rate ends at this share of its peak."""
@@ -81,6 +81,7 @@ class StudentSettings(Objective):
             raise UsageError(f"training with {self}", remedy="tau, steps, batch and parts above 0, held_out in 0..1")
 
 
+@out_of_memory("raise --accumulate, or lower --batch")
 def train_student(
     ensemble: Path,
     data: Path,
@@ -112,7 +113,7 @@ def train_student(
         UsageError: settings that make no sense, or a batch that cannot be shared out evenly.
         InputError: no such ensemble, a damaged one, one of other backbones or images, or another run in ``out``.
         RunError: the loss is no longer finite.
-        MachineError: out of memory; names what to lower.
+        MachineError: out of memory; names what to lower. Or FP16 on a processor.
     """
     settings.check()
     eyes = list(backbones) if settings.feature else []
@@ -123,8 +124,6 @@ def train_student(
     try:
         with interruptible() as stop:
             _loop(run, every, sheets, log, stop)
-    except torch.OutOfMemoryError as error:
-        raise MachineError("out of memory", remedy="raise --accumulate, or lower --batch") from error
     finally:
         run.accelerator.end_training()
 
@@ -166,16 +165,10 @@ class _Run:
     def __init__(
         self, ensemble: Ensemble, eyes: list[Backbone], data: Path, out: Path, settings: StudentSettings
     ) -> None:
-        self.accelerator = Accelerator(
-            mixed_precision=settings.precision,
-            gradient_accumulation_steps=settings.accumulate,
-            log_with="tensorboard" if is_tensorboard_available() else None,
-            project_dir=out,
+        self.accelerator = join_processes(
+            out, precision=settings.precision, batch=settings.batch, accumulate=settings.accumulate
         )
-        self.accelerator.init_trackers("log")
         self.parts = self.accelerator.num_processes * settings.accumulate
-        if settings.batch % self.parts:
-            raise UsageError(f"a batch of {settings.batch} in {self.parts} parts", remedy=f"multiples of {self.parts}")
         torch.manual_seed(settings.seed)
         self.settings, self.out, self.step = settings, out, 0
         self._ensemble, self._material = ensemble, sources(data, ensemble.plan["settings"]["split"])
@@ -277,7 +270,7 @@ class _Run:
         return float(self.accelerator.reduce(total.to(self.accelerator.device), "mean"))
 
     def tell(self, row: dict[str, float], log: Log) -> None:
-        """A row for the log and, where it is installed, TensorBoard."""
+        """A row for the log and for TensorBoard."""
         self.accelerator.log({name: value for name, value in row.items() if name != "step"}, step=self.step)
         if self.accelerator.is_main_process:
             log(row)

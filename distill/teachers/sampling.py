@@ -13,7 +13,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
 from distill.teachers.denoiser import Denoiser
-from edgefusion.core.errors import MachineError, UsageError
+from edgefusion.core.errors import UsageError
 
 PRECISIONS = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Rectify = Callable[[Tensor, float], Tensor]
@@ -93,21 +93,15 @@ def reverse(
         sampling: see ``Sampling``.
         rectify: makes a clean estimate agree with what is measured.
         condition: [N, conditions, H, W].
-
-    Raises:
-        MachineError: out of memory; names what to lower.
     """
     scheduler, times = _schedule(denoiser, sampling, first.device)
     noise = Noise(seeds, first.shape[1:], first.device)
     signal, sigma = denoiser.scales(times[:1])
     noisy = signal * first + sigma * noise.field()
-    try:
-        for time in times:
-            clean = tiled(denoiser, noisy, int(time), sampling, condition)
-            better = rectify(clean, _variance(denoiser, time))
-            noisy = _step(scheduler, better, time, noisy, noise, sampling)
-    except torch.OutOfMemoryError as error:
-        raise MachineError("out of memory", remedy="lower --tile-px or --batch") from error
+    for time in times:
+        clean = tiled(denoiser, noisy, int(time), sampling, condition)
+        better = rectify(clean, _variance(denoiser, time))
+        noisy = _step(scheduler, better, time, noisy, noise, sampling)
     return noisy
 
 

@@ -148,6 +148,14 @@ def test_a_killed_run_is_made_whole_by_the_next(place: Path, whole: Path, tmp_pa
     assert [unit.name for unit in read_ensemble(out)] == [unit.name for unit in read_ensemble(whole)]
 
 
+def test_too_many_samples_at_once_name_what_to_lower(place: Path, tmp_path: Path) -> None:
+    words = [*command(place, tmp_path / "out")[3:], "--samples", "16384", "--batch", "16384"]
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.support.little_memory", *words], capture_output=True, text=True, timeout=120
+    )
+    assert (run.returncode, run.stderr) == (3, "edgefusion: out of memory; lower --tile-px or --batch\n")
+
+
 @pytest.mark.parametrize("where", [0.3, 0.6, 0.99])
 def test_a_flipped_byte_is_found_and_the_shard_named(whole: Path, tmp_path: Path, where: float) -> None:
     source = whole / "shard-00001-of-00003.safetensors"
