@@ -48,6 +48,8 @@ class Sampling:
             raise UsageError(f"no scheduler {self.scheduler!r}", remedy="choose ddim or dpmsolver")
         if self.precision not in PRECISIONS:
             raise UsageError(f"no precision {self.precision!r}", remedy=f"choose from {', '.join(PRECISIONS)}")
+        if not 0 <= self.eta <= 1:
+            raise UsageError(f"an eta of {self.eta}", remedy="choose 0 (no new noise) to 1")
         if self.steps < 1 or not 0 < self.start <= 1 or not 0 <= self.overlap_px < self.tile_px:
             raise UsageError(
                 f"{self.steps} steps from {self.start}, tiles of {self.tile_px} px sharing {self.overlap_px}",

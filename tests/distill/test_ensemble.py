@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ torch = pytest.importorskip("torch", reason="torch comes with [train]")
 timm = pytest.importorskip("timm", reason="timm comes with [train]")
 pytest.importorskip("diffusers", reason="diffusers comes with [train]")
 
+from diffusers import DDPMScheduler  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from distill.backbones import load_backbones  # noqa: E402
@@ -23,6 +25,7 @@ from distill.ensemble import EnsembleSettings, Share, plan_places, write_ensembl
 from distill.shards import read_ensemble, read_shard  # noqa: E402
 from distill.teachers import lessons, open_teacher, prior  # noqa: E402
 from distill.teachers.folder import save_teacher  # noqa: E402
+from distill.teachers.likelihood import Measurement  # noqa: E402
 from distill.teachers.sampling import Sampling, sample_seed  # noqa: E402
 from distill.welford import Welford  # noqa: E402
 from edgefusion.core.errors import InputError, UsageError  # noqa: E402
@@ -184,6 +187,34 @@ def test_an_ensemble_of_something_else_is_not_gone_on_with(place: Path, whole: P
         write(place, whole, names=("other",))
     with pytest.raises(InputError, match="other: settings"):
         write(place, whole, EnsembleSettings(**{**SETTINGS.__dict__, "samples": 4}))
+
+
+def test_how_samples_are_drawn_is_chosen_and_recorded(edgefusion, place: Path, whole: Path, tmp_path: Path) -> None:
+    chosen = ["--measure", "steepness=3,iterations=1", "--eta", "0.5", "--tile-px", "24", "--overlap-px", "8"]
+    result = edgefusion(*command(place, tmp_path / "out")[3:], *chosen, "--precision", "bf16")
+    assert result.exit_code == 0, result.output
+    shard = "shard-00000-of-00003.safetensors"
+    (units, about), (usual, _) = read_shard(tmp_path / "out" / shard), read_shard(whole / shard)
+    (teacher,) = about["teachers"]
+    assert teacher["measurement"] == asdict(Measurement(steepness=3.0, iterations=1))
+    assert teacher["sampling"] == asdict(Sampling(steps=2, eta=0.5, tile_px=24, overlap_px=8, precision="bf16"))
+    assert (units[0].mean - usual[0].mean).abs().mean() > 0.01
+
+
+def test_teachers_of_one_ensemble_may_differ_in_how_they_draw(place: Path, tmp_path: Path) -> None:
+    """The second has another noise schedule, predicts noise, and is drawn from by DPM-Solver."""
+    torch.manual_seed(1)
+    save_teacher(tmp_path / "linear", prior.network((16, 32)), DDPMScheduler(), {"kind": "prior"})
+    sampling = Sampling(scheduler="dpmsolver", steps=3, start=1.0)
+    teachers = [open_teacher(str(place / "teacher"), SAMPLING), open_teacher(str(tmp_path / "linear"), sampling)]
+    settings = EnsembleSettings(samples=2, crops=1, crop_px=32)
+    write_ensemble(teachers, [], place / "data", tmp_path / "out", settings)
+    unit = next(iter(read_ensemble(tmp_path / "out")))
+    visible, thermal = unit.sources.float()[:, None, None].unbind()
+    drawn = [one.draw(visible, thermal, [sample_seed(unit.name, k, 0)]) for k, one in enumerate(teachers)]
+    assert torch.allclose(unit.mean, torch.cat(drawn).mean(dim=0)[0], atol=1e-3)
+    _, about = read_shard(tmp_path / "out" / "shard-00000-of-00001.safetensors")
+    assert [one["sampling"]["scheduler"] for one in about["teachers"]] == ["ddim", "dpmsolver"]
 
 
 def test_several_teachers_form_one_ensemble(place: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from distill.state import read_facts  # noqa: E402
 from distill.teachers import lessons, open_teacher  # noqa: E402
-from distill.teachers.folder import WEIGHTS, load_teacher  # noqa: E402
+from distill.teachers.folder import load_teacher  # noqa: E402
 from distill.teachers.samples import TARGET, save_samples  # noqa: E402
 from distill.teachers.train import STATE, TeacherSettings, train_teacher  # noqa: E402
 from edgefusion.core.errors import InputError, MachineError, UsageError  # noqa: E402
@@ -35,7 +35,8 @@ def train(sets: Path, out: Path, settings: TeacherSettings = SETTINGS, **more: A
 
 
 def weights(folder: Path) -> dict[str, Any]:
-    return load_file(folder / "unet" / WEIGHTS)
+    """All that training goes on from, in FP32."""
+    return load_file(folder.with_name(f"{folder.name}.run") / STATE)
 
 
 def test_a_prior_says_how_it_was_made(sets: Path, tmp_path: Path) -> None:
