@@ -15,6 +15,7 @@ from torch import Tensor
 
 from distill import checkpoint
 from distill.crops import CropSampler
+from distill.interrupt import interruptible
 from distill.losses import fidelity
 from distill.planes import Planes
 from distill.schedule import annealing, follow
@@ -76,16 +77,17 @@ def train_baseline(
         trainer.restore(out / "state")
     sampler = CropSampler(pairs, size=settings.crop_px, batch=settings.batch, seed=settings.seed)
     start, sums = time.perf_counter(), dict[str, float]()
-    try:
-        while trainer.step < settings.steps:
+    with interruptible() as stop:
+        while trainer.step < settings.steps and not stop.is_set():
             for name, value in trainer.advance(sampler).items():
                 sums[name] = sums.get(name, 0.0) + value / every
             if trainer.step % every == 0:
+                trainer.save(out / "state")
                 log({"step": trainer.step, **sums, "seconds": time.perf_counter() - start})
                 sums = {}
-                trainer.save(out / "state")
-    finally:
         trainer.save(out / "state")
+        if stop.is_set():
+            raise KeyboardInterrupt
     checkpoint.save(
         out, trainer.average.state_dict(), {"arch": trainer.average.arch, "training": _provenance(pairs, trainer)}
     )

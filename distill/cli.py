@@ -114,7 +114,10 @@ def teacher(
 @click.option("--scheduler", type=click.Choice(["ddim", "dpmsolver"]), default="ddim", show_default=True)
 @click.option("--steps", default=10, show_default=True, help="Network evaluations per sample.")
 @click.option("--start", default=0.5, show_default=True, help="Share of the noise schedule to begin at.")
+@click.option("--eta", default=1.0, show_default=True, help="Of DDIM: share of new noise at each step.")
 @click.option("--tile-px", default=256, show_default=True)
+@click.option("--overlap-px", default=64, show_default=True, help="Pixels that neighbouring tiles share.")
+@click.option("--measure", help="How the sources are believed, such as steepness=10,selectivity=4.")
 @click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), default="no", show_default=True)
 def ensemble(
     sources: tuple[str, ...],
@@ -131,11 +134,14 @@ def ensemble(
     from distill.ensemble import EnsembleSettings, write_ensemble
     from distill.planes import open_planes
     from distill.teachers import open_teacher
+    from distill.teachers.likelihood import parse_measurement
     from distill.teachers.sampling import Sampling
 
-    how = Sampling(**{name: chosen.pop(name) for name in ("scheduler", "steps", "start", "tile_px", "precision")})
+    how = Sampling(**{field.name: chosen.pop(field.name) for field in dataclasses.fields(Sampling)})
+    measure = chosen.pop("measure")
+    law = parse_measurement(measure) if measure else None
     eyes = load_backbones([spec for spec in chosen.pop("backbones").split(",") if spec])
-    teachers = [open_teacher(source, how) for source in sources]
+    teachers = [open_teacher(source, how, law) for source in sources]
     write_ensemble(
         teachers,
         eyes,

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from distill.backbones import Backbone
 from distill.interrupt import interruptible
+from distill.memory import out_of_memory
 from distill.planes import Images, Planes
 from distill.shards import SCHEMA, Shard, Unit, read_shard, shard_path, write_plan, write_shard
 from distill.teachers.samples import save_samples
@@ -73,6 +74,7 @@ class Share:
         return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
+@out_of_memory("lower --tile-px or --batch")
 def write_ensemble(
     teachers: Sequence[Any],
     backbones: Sequence[Backbone],

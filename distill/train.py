@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name everyone knows it by
-from accelerate import Accelerator
-from accelerate.utils import is_tensorboard_available
 from torch import Tensor, nn
 
 from distill import checkpoint
@@ -23,15 +21,17 @@ from distill.backbones import Backbone
 from distill.degradation import DegradationRange
 from distill.examples import Batch, Changes, Course, Ensemble, Lesson
 from distill.interrupt import interruptible
+from distill.memory import out_of_memory
 from distill.misalignment import WarpRange, level_at
 from distill.objective import Objective, loss_terms
 from distill.prefetch import prefetched
+from distill.processes import join_processes
 from distill.schedule import annealing, follow
 from distill.sheets import write_sheet
 from distill.state import load_state, read_facts, save_state
 from distill.students import build, check_arch
 from distill.students.student import Student
-from edgefusion.core.errors import InputError, MachineError, RunError, UsageError
+from edgefusion.core.errors import InputError, RunError, UsageError
 
 FINAL_RATE = 0.005
 """The learning rate ends at this share of its peak."""
@@ -81,6 +81,7 @@ class StudentSettings(Objective):
             raise UsageError(f"training with {self}", remedy="tau, steps, batch and parts above 0, held_out in 0..1")
 
 
+@out_of_memory("raise --accumulate, or lower --batch")
 def train_student(
     ensemble: Path,
     out: Path,
@@ -113,7 +114,8 @@ def train_student(
         InputError: no such ensemble, a damaged one, one of other backbones, another run in ``out``, or a ``timm:``
             student that cannot be one.
         RunError: the loss is no longer finite.
-        MachineError: out of memory; names what to lower. Or no pretrained weights for a ``timm:`` student.
+        MachineError: out of memory; names what to lower. Or FP16 on a processor, or no pretrained weights for a
+            ``timm:`` student.
     """
     settings.check()
     eyes = list(backbones) if settings.feature else []
@@ -125,8 +127,6 @@ def train_student(
         steps = range(run.step, settings.steps)
         with interruptible() as stop, prefetched(run.lesson(), steps, workers=workers) as batches:
             _loop(run, batches, every, sheets, log, stop)
-    except torch.OutOfMemoryError as error:
-        raise MachineError("out of memory", remedy="raise --accumulate, or lower --batch") from error
     finally:
         run.accelerator.end_training()
 
@@ -166,16 +166,10 @@ class _Run:
     """Student, moving averages and optimiser, which go to disk and come back together."""
 
     def __init__(self, ensemble: Ensemble, eyes: list[Backbone], out: Path, settings: StudentSettings) -> None:
-        self.accelerator = Accelerator(
-            mixed_precision=settings.precision,
-            gradient_accumulation_steps=settings.accumulate,
-            log_with="tensorboard" if is_tensorboard_available() else None,
-            project_dir=out,
+        self.accelerator = join_processes(
+            out, precision=settings.precision, batch=settings.batch, accumulate=settings.accumulate
         )
-        self.accelerator.init_trackers("log")
         self.parts = self.accelerator.num_processes * settings.accumulate
-        if settings.batch % self.parts:
-            raise UsageError(f"a batch of {settings.batch} in {self.parts} parts", remedy=f"multiples of {self.parts}")
         torch.manual_seed(settings.seed)
         self.settings, self.out, self.step = settings, out, 0
         self._ensemble = ensemble
@@ -275,7 +269,7 @@ class _Run:
         return float(self.accelerator.reduce(total.to(self.accelerator.device), "mean"))
 
     def tell(self, row: dict[str, float], log: Log) -> None:
-        """A row for the log and, where it is installed, TensorBoard."""
+        """A row for the log and for TensorBoard."""
         self.accelerator.log({name: value for name, value in row.items() if name != "step"}, step=self.step)
         if self.accelerator.is_main_process:
             log(row)

@@ -51,12 +51,18 @@ def lessons(kind: str, pairs: Any, samples: Path | None, *, crop_px: int, batch:
     return _get(TRAINED[kind])(pairs, **place, crop_px=crop_px, batch=batch, seed=seed)
 
 
-def open_teacher(source: str, sampling: Any = None) -> Any:
+def open_teacher(source: str, sampling: Any = None, measurement: Any = None) -> Any:
     """A teacher that draws samples, from a folder or an id of the Hub.
 
     A folder of a conditional teacher gives that; anything else is the prior of a posterior teacher.
 
+    Args:
+        source: a folder, or ``owner/name``.
+        sampling: how samples are drawn, a ``sampling.Sampling``.
+        measurement: how a posterior teacher believes the sources, a ``likelihood.Measurement``.
+
     Raises:
+        UsageError: a measurement for a teacher that has none.
         InputError: no such folder, another network, lacking or damaged weights.
         MachineError: the Hub cannot be reached.
     """
@@ -64,6 +70,10 @@ def open_teacher(source: str, sampling: Any = None) -> Any:
 
     denoiser = load_teacher(source)
     kind = "conditional" if denoiser.manifest.get("kind") == "conditional" or denoiser.conditions else "posterior"
+    if kind == "posterior":
+        return teacher(kind)(denoiser, sampling, measurement)
+    if measurement:
+        raise UsageError(f"{source} measures nothing: it is {kind}", remedy="leave --measure out")
     return teacher(kind)(denoiser, sampling)
 
 

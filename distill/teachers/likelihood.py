@@ -32,11 +32,14 @@ coefficients, which one Fourier transform solves (half-quadratic splitting: Gema
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name everyone knows it by
 from torch import Tensor
+
+from edgefusion.core.errors import UsageError
 
 _FLOOR = 1e-3
 """Distances below a quarter of a grey level are all the same."""
@@ -71,6 +74,34 @@ class Measurement:
     intensity_noise: float = 0.05
     gradient_noise: float = 0.008
     iterations: int = 3
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            divides = name.endswith(("_scale", "_noise", "iterations"))
+            if not 0 <= value < math.inf or (divides and not value):
+                raise UsageError(
+                    f"a measurement with {name} {value}", remedy=f"choose a number {'above' if divides else 'from'} 0"
+                )
+
+
+def parse_measurement(text: str) -> Measurement:
+    """``steepness=10,selectivity=4``; what is not named keeps its default.
+
+    Raises:
+        UsageError: an unknown name, or a value that is no number of its kind.
+    """
+    usual = {field.name: field.default for field in fields(Measurement)}
+    chosen: dict[str, Any] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name not in usual:
+            raise UsageError(f"--measure {part}", remedy=f"give NAME=NUMBER by comma; names: {', '.join(usual)}")
+        try:
+            chosen[name] = int(value) if name == "iterations" else float(value)
+        except ValueError as error:
+            kind = "a whole number" if name == "iterations" else "a number"
+            raise UsageError(f"--measure {part}", remedy=f"{name} is {kind}, {usual[name]} by default") from error
+    return Measurement(**chosen)
 
 
 class Likelihood:

@@ -42,9 +42,6 @@ class Posterior:
             visible: luma [N, 1, H, W] in 0..1.
             thermal: [N, 1, H, W] in 0..1.
             seeds: one per row, see ``sampling.sample_seed``.
-
-        Raises:
-            MachineError: out of memory; names what to lower.
         """
         likelihood = Likelihood(visible, thermal, self.measurement)
 

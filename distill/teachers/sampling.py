@@ -13,7 +13,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
 from distill.teachers.denoiser import Denoiser
-from edgefusion.core.errors import MachineError, UsageError
+from edgefusion.core.errors import UsageError
 
 PRECISIONS = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Rectify = Callable[[Tensor, float], Tensor]
@@ -48,6 +48,8 @@ class Sampling:
             raise UsageError(f"no scheduler {self.scheduler!r}", remedy="choose ddim or dpmsolver")
         if self.precision not in PRECISIONS:
             raise UsageError(f"no precision {self.precision!r}", remedy=f"choose from {', '.join(PRECISIONS)}")
+        if not 0 <= self.eta <= 1:
+            raise UsageError(f"an eta of {self.eta}", remedy="choose 0 (no new noise) to 1")
         if self.steps < 1 or not 0 < self.start <= 1 or not 0 <= self.overlap_px < self.tile_px:
             raise UsageError(
                 f"{self.steps} steps from {self.start}, tiles of {self.tile_px} px sharing {self.overlap_px}",
@@ -93,21 +95,15 @@ def reverse(
         sampling: see ``Sampling``.
         rectify: makes a clean estimate agree with what is measured.
         condition: [N, conditions, H, W].
-
-    Raises:
-        MachineError: out of memory; names what to lower.
     """
     scheduler, times = _schedule(denoiser, sampling, first.device)
     noise = Noise(seeds, first.shape[1:], first.device)
     signal, sigma = denoiser.scales(times[:1])
     noisy = signal * first + sigma * noise.field()
-    try:
-        for time in times:
-            clean = tiled(denoiser, noisy, int(time), sampling, condition)
-            better = rectify(clean, _variance(denoiser, time))
-            noisy = _step(scheduler, better, time, noisy, noise, sampling)
-    except torch.OutOfMemoryError as error:
-        raise MachineError("out of memory", remedy="lower --tile-px or --batch") from error
+    for time in times:
+        clean = tiled(denoiser, noisy, int(time), sampling, condition)
+        better = rectify(clean, _variance(denoiser, time))
+        noisy = _step(scheduler, better, time, noisy, noise, sampling)
     return noisy
 
 

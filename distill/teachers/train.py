@@ -12,17 +12,18 @@ from typing import Any, Protocol
 
 import diffusers
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from distill.interrupt import interruptible
+from distill.memory import out_of_memory
 from distill.planes import Planes
+from distill.processes import join_processes
 from distill.schedule import annealing, follow
 from distill.state import load_state, read_facts, save_state
 from distill.teachers import prior
 from distill.teachers.denoiser import Denoiser
 from distill.teachers.folder import save_teacher
-from edgefusion.core.errors import InputError, MachineError, RunError, UsageError
+from edgefusion.core.errors import InputError, RunError
 
 FINAL_RATE = 0.02
 """The learning rate ends at this share of its peak."""
@@ -67,6 +68,7 @@ class Lessons(Protocol):
 Log = Callable[[dict[str, float]], None]
 
 
+@out_of_memory("raise --accumulate, or lower --batch or --crop-px")
 def train_teacher(
     lessons: Lessons,
     pairs: Planes,
@@ -96,16 +98,16 @@ def train_teacher(
         UsageError: a batch that cannot be shared out evenly.
         InputError: a run with other settings is in ``out``.
         RunError: the loss is no longer finite.
-        MachineError: out of memory; names what to lower.
+        MachineError: out of memory; names what to lower. Or FP16 on a processor.
     """
     run = _Run(lessons, pairs, out, settings)
     run.restore()
     try:
         with interruptible() as stop:
             _loop(run, every, log, stop)
-    except torch.OutOfMemoryError as error:
-        raise MachineError("out of memory", remedy="raise --accumulate, or lower --batch or --crop-px") from error
-    run.save()
+        run.save()
+    finally:
+        run.accelerator.end_training()
 
 
 def _loop(run: _Run, every: int, log: Log, stop: Event) -> None:
@@ -116,8 +118,7 @@ def _loop(run: _Run, every: int, log: Log, stop: Event) -> None:
             row = {"step": run.step, "loss": run.mean(total) / every, "seconds": time.perf_counter() - start}
             total = torch.zeros(())
             run.save()
-            if run.accelerator.is_main_process:
-                log(row)
+            run.tell(row, log)
         if stop.is_set():
             run.save()
             raise KeyboardInterrupt
@@ -127,12 +128,11 @@ class _Run:
     """Network, moving average and optimiser, which go to disk and come back together."""
 
     def __init__(self, lessons: Lessons, pairs: Planes, out: Path, settings: TeacherSettings) -> None:
-        self.accelerator = Accelerator(
-            mixed_precision=settings.precision, gradient_accumulation_steps=settings.accumulate
+        self.state = out.with_name(f"{out.name}.run")
+        self.accelerator = join_processes(
+            self.state, precision=settings.precision, batch=settings.batch, accumulate=settings.accumulate
         )
         self.parts = self.accelerator.num_processes * settings.accumulate
-        if settings.batch % self.parts:
-            raise UsageError(f"a batch of {settings.batch} in {self.parts} parts", remedy=f"multiples of {self.parts}")
         torch.manual_seed(settings.seed)
         self.lessons, self.settings, self.out, self.pairs, self.step = lessons, settings, out, pairs, 0
         unet = prior.network(settings.widths, patch=settings.patch, conditions=lessons.conditions)
@@ -191,8 +191,11 @@ class _Run:
         """Mean over the processes."""
         return float(self.accelerator.reduce(total.to(self.accelerator.device), "mean"))
 
-    def _state_path(self) -> Path:
-        return self.out.with_name(f"{self.out.name}.run") / STATE
+    def tell(self, row: dict[str, float], log: Log) -> None:
+        """A row for the log and for TensorBoard."""
+        self.accelerator.log({name: value for name, value in row.items() if name != "step"}, step=self.step)
+        if self.accelerator.is_main_process:
+            log(row)
 
     def _modules(self) -> dict[str, torch.nn.Module]:
         return {"network": self.accelerator.unwrap_model(self.unet), "average": self.denoiser.unet}
@@ -204,13 +207,13 @@ class _Run:
         scaler = self.accelerator.scaler
         facts = {"step": self.step, "lessons": self.lessons.target, "settings": asdict(self.settings)}
         facts["scaler"] = scaler.state_dict() if scaler else {}
-        save_state(self._state_path(), self._modules(), self.optimiser, facts)
+        save_state(self.state / STATE, self._modules(), self.optimiser, facts)
         save_teacher(self.out, self.denoiser.unet, self.denoiser.schedule, self._manifest())
         self._saved = self.step
 
     def restore(self) -> None:
         """Go on where a run with the same settings stopped."""
-        path = self._state_path()
+        path = self.state / STATE
         if not path.exists():
             return
         facts = read_facts(path)

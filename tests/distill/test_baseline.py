@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupts import interrupt_in
 from scenes import noise, write_folder, write_video
 from students import RESNET, spec
 
@@ -78,6 +79,13 @@ def test_a_stopped_run_goes_on_to_the_very_same_weights(sets: Path, tmp_path: Pa
     whole, parts = (checkpoint.load(tmp_path / name)[0] for name in ("whole", "parts"))
     for name, tensor in whole.items():
         assert torch.equal(tensor, parts[name]), name
+
+
+def test_ctrl_c_keeps_what_was_learnt_since_the_last_checkpoint(sets: Path, tmp_path: Path) -> None:
+    settings = BaselineSettings(steps=100_000, batch=1, crop_px=32)
+    with pytest.raises(KeyboardInterrupt):
+        train_baseline(sets, tmp_path / "out", settings, every=100, log=lambda row: interrupt_in(0.03))
+    assert 100 < checkpoint.load(tmp_path / "out" / "state")[1]["step"] < 200
 
 
 def test_another_runs_checkpoint_is_not_gone_on_with(sets: Path, tmp_path: Path) -> None:

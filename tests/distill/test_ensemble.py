@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch", reason="torch comes with [train]")
 timm = pytest.importorskip("timm", reason="timm comes with [train]")
 pytest.importorskip("diffusers", reason="diffusers comes with [train]")
 
+from diffusers import DDPMScheduler  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
@@ -26,6 +27,7 @@ from distill.planes import open_planes  # noqa: E402
 from distill.shards import PLAN, Unit, open_shard, read_ensemble, read_plan, read_shard  # noqa: E402
 from distill.teachers import lessons, open_teacher, prior  # noqa: E402
 from distill.teachers.folder import save_teacher  # noqa: E402
+from distill.teachers.likelihood import Measurement  # noqa: E402
 from distill.teachers.sampling import Sampling, sample_seed  # noqa: E402
 from distill.welford import Welford  # noqa: E402
 from edgefusion.core.errors import InputError  # noqa: E402
@@ -229,6 +231,14 @@ def test_a_killed_run_is_made_whole_by_the_next(place: Path, whole: Path, tmp_pa
     assert alike(whole, out)
 
 
+def test_too_many_samples_at_once_name_what_to_lower(place: Path, tmp_path: Path) -> None:
+    words = [*command(place, tmp_path / "out")[3:], "--samples", "16384", "--batch", "16384"]
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.support.little_memory", *words], capture_output=True, text=True, timeout=120
+    )
+    assert (run.returncode, run.stderr) == (3, "edgefusion: out of memory; lower --tile-px or --batch\n")
+
+
 @pytest.mark.parametrize("where", [0.3, 0.6, 0.99])
 def test_a_flipped_byte_is_found_and_the_shard_named(whole: Path, tmp_path: Path, where: float) -> None:
     source = whole / "shard-00001-of-00003.safetensors"
@@ -266,6 +276,34 @@ def test_an_ensemble_of_the_old_layout_is_refused(whole: Path, tmp_path: Path) -
     (tmp_path / PLAN).write_text(json.dumps(old))
     with pytest.raises(InputError, match="an ensemble of layout 1, and this version reads 2; draw it anew"):
         list(read_ensemble(tmp_path))
+
+
+def test_how_samples_are_drawn_is_chosen_and_recorded(edgefusion, place: Path, whole: Path, tmp_path: Path) -> None:
+    chosen = ["--measure", "steepness=3,iterations=1", "--eta", "0.5", "--tile-px", "24", "--overlap-px", "8"]
+    result = edgefusion(*command(place, tmp_path / "out")[3:], *chosen, "--precision", "bf16")
+    assert result.exit_code == 0, result.output
+    shard = "shard-00000-of-00003.safetensors"
+    (units, about), (usual, _) = read_shard(tmp_path / "out" / shard), read_shard(whole / shard)
+    (teacher,) = about["teachers"]
+    assert teacher["measurement"] == asdict(Measurement(steepness=3.0, iterations=1))
+    assert teacher["sampling"] == asdict(Sampling(steps=2, eta=0.5, tile_px=24, overlap_px=8, precision="bf16"))
+    assert (units[0].mean - usual[0].mean).abs().mean() > 0.01
+
+
+def test_teachers_of_one_ensemble_may_differ_in_how_they_draw(place: Path, tmp_path: Path) -> None:
+    """The second has another noise schedule, predicts noise, and is drawn from by DPM-Solver."""
+    torch.manual_seed(1)
+    save_teacher(tmp_path / "linear", prior.network((16, 32)), DDPMScheduler(), {"kind": "prior"})
+    sampling = Sampling(scheduler="dpmsolver", steps=3, start=1.0)
+    teachers = [open_teacher(str(place / "teacher"), SAMPLING), open_teacher(str(tmp_path / "linear"), sampling)]
+    settings = EnsembleSettings(samples=2, crops=1, crop_px=32)
+    write_ensemble(teachers, [], open_planes(str(place / "data")), tmp_path / "out", settings)
+    unit = next(iter(read_ensemble(tmp_path / "out")))
+    visible, thermal = unit.sources.float()[:, None, None].unbind()
+    drawn = [one.draw(visible, thermal, [sample_seed(unit.name, k, 0)]) for k, one in enumerate(teachers)]
+    assert torch.allclose(unit.mean, torch.cat(drawn).mean(dim=0)[0], atol=1e-3)
+    _, about = read_shard(tmp_path / "out" / "shard-00000-of-00001.safetensors")
+    assert [one["sampling"]["scheduler"] for one in about["teachers"]] == ["ddim", "dpmsolver"]
 
 
 def test_several_teachers_form_one_ensemble(place: Path, tmp_path: Path) -> None:

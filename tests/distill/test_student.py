@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from interrupts import interrupt_in
 from scenes import write_folder
 from students import RESNET, spec
 
@@ -37,7 +38,7 @@ from distill.teachers import open_teacher, prior  # noqa: E402
 from distill.teachers.folder import save_teacher  # noqa: E402
 from distill.teachers.sampling import Sampling  # noqa: E402
 from distill.train import STATE, StudentSettings, train_student  # noqa: E402
-from edgefusion.core.errors import InputError, RunError, UsageError  # noqa: E402
+from edgefusion.core.errors import InputError, MachineError, RunError, UsageError  # noqa: E402
 
 SETTINGS = StudentSettings(steps=4, batch=2, fidelity=0.1)
 OPTIONS = ["--steps", "4", "--batch", "2", "--fidelity", "0.1", "--workers", "0"]
@@ -89,6 +90,12 @@ def test_the_loss_falls(place: Path, tmp_path: Path) -> None:
     settings = StudentSettings(steps=40, batch=6, learning_rate=0.02, misalign=None, degrade=False)
     rows = train(place, tmp_path / "out", settings, every=10)
     assert rows[-1]["loss"] < 0.9 * rows[0]["loss"]
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = EventAccumulator(str(tmp_path / "out" / "log")).Reload()
+    assert [(event.step, pytest.approx(event.value)) for event in log.Scalars("loss")] == [
+        (row["step"], row["loss"]) for row in rows
+    ]
 
 
 def test_a_student_says_how_it_was_made_and_is_shown_on_a_sheet(place: Path, tmp_path: Path) -> None:
@@ -133,6 +140,31 @@ def test_a_timm_student_keeps_all_it_needs_and_where_its_encoder_began(place: Pa
     after = student.state_dict()
     learnt = {name.rpartition(".")[2] for name, tensor in begun.state_dict().items() if not tensor.equal(after[name])}
     assert learnt == {"weight", "bias"}
+
+
+def test_ctrl_c_keeps_what_was_learnt_since_the_last_checkpoint(place: Path, tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, steps=100_000, batch=1)
+    with pytest.raises(KeyboardInterrupt):
+        train(place, tmp_path / "out", settings, every=20, log=lambda row: interrupt_in(0.03))
+    assert 20 < read_facts(tmp_path / "out" / STATE)["step"] < 40
+
+
+def test_parts_of_a_batch_are_the_batch(place: Path, tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, batch=6)
+    whole = train(place, tmp_path / "one", settings)
+    parts = train(place, tmp_path / "three", dataclasses.replace(settings, accumulate=3))
+    assert [row["loss"] for row in parts] == pytest.approx([row["loss"] for row in whole], abs=1e-4)
+
+
+def test_what_is_kept_is_the_moving_average(place: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    train(place, tmp_path / "out", dataclasses.replace(SETTINGS, steps=1, average=0.05))
+    state, name = load_file(tmp_path / "out" / STATE), "head.square.bias"
+    kept = checkpoint.load(tmp_path / "out")[0][name]
+    assert torch.equal(kept, state[f"average/student.{name}"])
+    assert torch.allclose(kept, 0.95 * state[f"student/student.{name}"], rtol=1e-5)  # the first state's is 0
+    assert kept.abs().sum() > 0
 
 
 def test_another_run_is_not_gone_on_with(place: Path, tmp_path: Path) -> None:
@@ -204,6 +236,46 @@ def test_an_ensemble_that_is_empty_or_not_finite_is_refused(place: Path, tmp_pat
         write_shard(shard_path(tmp_path, 0, 1), dataclasses.replace(whole, units=units))
         with pytest.raises(InputError, match=message):
             train(place, tmp_path / "out", ensemble=tmp_path)
+
+
+def test_a_state_of_broken_weights_is_not_gone_on_with(place: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    train(place, tmp_path / "out")
+    state = tmp_path / "out" / STATE
+    tensors, facts = load_file(state), read_facts(state)
+    tensors["average/student.head.square.bias"][0] = float("nan")
+    save_file(tensors, state, {"facts": json.dumps(facts)})
+    with pytest.raises(InputError, match=r"not finite: average/student\.head\.square\.bias"):
+        train(place, tmp_path / "out")
+
+
+def test_bf16_stays_near_fp32(place: Path, tmp_path: Path) -> None:
+    """Within 1 % of the loss at each step, from the same start."""
+    settings = dataclasses.replace(SETTINGS, steps=6, misalign=None)
+    exact, half = (
+        [row["loss"] for row in train(place, tmp_path / name, dataclasses.replace(settings, precision=name))]
+        for name in ("no", "bf16")
+    )
+    assert half == pytest.approx(exact, rel=0.01)
+    assert half != exact
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU trains in fp16")
+def test_fp16_without_a_gpu_is_refused(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="does not train in fp16; choose --precision bf16"):
+        train(place, tmp_path / "out", dataclasses.replace(SETTINGS, precision="fp16"))
+
+
+def test_too_large_a_batch_names_what_to_lower(place: Path, tmp_path: Path) -> None:
+    words = command(place, tmp_path / "out")[2:]
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.support.little_memory", *words, "--batch", "16384"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (run.returncode, run.stderr) == (3, "edgefusion: out of memory; raise --accumulate, or lower --batch\n")
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(place: Path, tmp_path: Path) -> None:

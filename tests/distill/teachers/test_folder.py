@@ -12,7 +12,7 @@ pytest.importorskip("diffusers", reason="diffusers comes with [train]")
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from distill.teachers import lessons, open_teacher, teacher  # noqa: E402
+from distill.teachers import lessons, open_teacher, prior, teacher  # noqa: E402
 from distill.teachers.folder import WEIGHTS, load_teacher  # noqa: E402
 from edgefusion.core.errors import InputError, MachineError, UsageError  # noqa: E402
 
@@ -27,7 +27,20 @@ def test_a_teacher_comes_back_as_it_was_written(checkpoint: Write) -> None:
     assert denoiser.digest == load_teacher(str(folder)).digest
     stored = load_file(folder / "unet" / WEIGHTS)
     for name, tensor in denoiser.unet.state_dict().items():
-        assert torch.equal(tensor, stored[name]), name
+        assert torch.equal(tensor, stored[name].float()), name
+
+
+def test_weights_take_two_bytes_on_disk_and_four_in_use(checkpoint: Write) -> None:
+    torch.manual_seed(0)
+    trained = prior.network((16, 32))
+    folder = checkpoint()
+    found = load_teacher(str(folder)).unet
+    count = sum(weight.numel() for weight in found.parameters())
+    assert (folder / "unet" / WEIGHTS).stat().st_size < 2.2 * count
+    for wanted, weight in zip(trained.parameters(), found.parameters(), strict=True):
+        assert weight.dtype == torch.float32
+        assert torch.allclose(weight, wanted, rtol=2**-11, atol=1e-7)
+    assert next(trained.parameters()).dtype == torch.float32
 
 
 def test_diffusers_itself_loads_it(checkpoint: Write) -> None:

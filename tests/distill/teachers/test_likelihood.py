@@ -11,8 +11,32 @@ from distill.teachers.likelihood import (  # noqa: E402
     Measurement,
     differences,
     divergence,
+    parse_measurement,
     solve_screened_poisson,
 )
+from edgefusion.core.errors import UsageError  # noqa: E402
+
+
+def test_a_measurement_is_read_from_one_line() -> None:
+    assert parse_measurement("steepness=3") == Measurement(steepness=3.0)
+    assert parse_measurement("iterations=1,selectivity=0") == Measurement(iterations=1, selectivity=0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steep=3", "names: steepness, .*, iterations"),
+        ("steepness", "steepness is a number, .* by default"),
+        ("iterations=1.5", "iterations is a whole number, . by default"),
+        ("iterations=0", "iterations 0; choose a number above 0"),
+        ("gradient_noise=0", "gradient_noise 0.0"),
+        ("steepness=nan", "steepness nan"),
+        ("steepness=-1", "steepness -1.0; choose a number from 0"),
+    ],
+)
+def test_a_measurement_that_makes_no_sense_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_measurement(text)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (7, 12), (1, 5)])

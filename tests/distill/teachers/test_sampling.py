@@ -11,6 +11,8 @@ pytest.importorskip("diffusers", reason="diffusers comes with [train]")
 
 from distill.teachers import open_teacher  # noqa: E402
 from distill.teachers.denoiser import Denoiser  # noqa: E402
+from distill.teachers.likelihood import Measurement  # noqa: E402
+from distill.teachers.samples import TARGET  # noqa: E402
 from distill.teachers.sampling import Noise, Sampling, sample_seed, tiled  # noqa: E402
 from edgefusion.core.errors import InputError, UsageError  # noqa: E402
 
@@ -96,11 +98,12 @@ def test_tiles_leave_no_seam(checkpoint: Write) -> None:
     assert steps.max() < 1.5 * steps.median()
 
 
-def test_half_precision_changes_little(checkpoint: Write) -> None:
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_changes_little(checkpoint: Write, precision: str) -> None:
     visible, thermal = pair(1, 1, 32, 32)
     exact, half = (
-        open_teacher(str(checkpoint()), Sampling(steps=3, precision=precision)).draw(visible, thermal, [2])
-        for precision in ("no", "bf16")
+        open_teacher(str(checkpoint()), Sampling(steps=3, precision=name)).draw(visible, thermal, [2])
+        for name in ("no", precision)
     )
     assert 0 < (exact - half).abs().max() < 0.1
 
@@ -111,7 +114,15 @@ def test_a_conditional_network_of_unknown_training_is_refused(checkpoint: Write)
         open_teacher(str(folder))
 
 
-@pytest.mark.parametrize("wrong", [{"scheduler": "euler"}, {"precision": "int8"}, {"start": 0.0}, {"overlap_px": 256}])
+def test_a_conditional_teacher_takes_no_measurement(checkpoint: Write) -> None:
+    folder = checkpoint(conditions=2, manifest={"kind": "conditional", "target": f"conditional: {TARGET}"})
+    with pytest.raises(UsageError, match="leave --measure out"):
+        open_teacher(str(folder), measurement=Measurement())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"scheduler": "euler"}, {"precision": "int8"}, {"start": 0.0}, {"eta": 1.5}, {"overlap_px": 256}]
+)
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         Sampling(**wrong)

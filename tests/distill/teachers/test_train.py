@@ -11,18 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from interrupts import interrupt_in
 
 torch = pytest.importorskip("torch", reason="torch comes with [train]")
 pytest.importorskip("diffusers", reason="diffusers comes with [train]")
 
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 
 from distill.planes import open_planes  # noqa: E402
+from distill.state import read_facts  # noqa: E402
 from distill.teachers import lessons, open_teacher  # noqa: E402
-from distill.teachers.folder import WEIGHTS, load_teacher  # noqa: E402
+from distill.teachers.folder import load_teacher  # noqa: E402
 from distill.teachers.samples import TARGET, save_samples  # noqa: E402
-from distill.teachers.train import TeacherSettings, train_teacher  # noqa: E402
-from edgefusion.core.errors import InputError, UsageError  # noqa: E402
+from distill.teachers.train import STATE, TeacherSettings, train_teacher  # noqa: E402
+from edgefusion.core.errors import InputError, MachineError, UsageError  # noqa: E402
 
 SETTINGS = TeacherSettings(steps=6, batch=4, crop_px=32, widths=(16, 32))
 OPTIONS = ["--steps", "6", "--batch", "4", "--crop-px", "32", "--widths", "16,32"]
@@ -35,7 +37,8 @@ def train(sets: Path, out: Path, settings: TeacherSettings = SETTINGS, **more: A
 
 
 def weights(folder: Path) -> dict[str, Any]:
-    return load_file(folder / "unet" / WEIGHTS)
+    """All that training goes on from, in FP32."""
+    return load_file(folder.with_name(f"{folder.name}.run") / STATE)
 
 
 def test_a_prior_says_how_it_was_made(sets: Path, tmp_path: Path) -> None:
@@ -54,6 +57,26 @@ def test_the_loss_falls(sets: Path, tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, steps=60, learning_rate=3e-3)
     train(sets, tmp_path / "prior", settings, every=10, log=rows.append)
     assert rows[-1]["loss"] < 0.95 * rows[0]["loss"]
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = EventAccumulator(str(tmp_path / "prior.run" / "log")).Reload()
+    assert [event.value for event in log.Scalars("loss")] == pytest.approx([row["loss"] for row in rows])
+
+
+def test_bf16_stays_near_fp32(sets: Path, tmp_path: Path) -> None:
+    """Within 1 % of the loss at each step, from the same start."""
+    rows: dict[str, list[float]] = {"no": [], "bf16": []}
+    for precision, losses in rows.items():
+        settings = dataclasses.replace(SETTINGS, precision=precision)
+        train(sets, tmp_path / precision, settings, every=1, log=lambda row, to=losses: to.append(row["loss"]))
+    assert rows["bf16"] == pytest.approx(rows["no"], rel=0.01)
+    assert rows["bf16"] != rows["no"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU trains in fp16")
+def test_fp16_without_a_gpu_is_refused(sets: Path, tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="does not train in fp16; choose --precision bf16"):
+        train(sets, tmp_path / "out", dataclasses.replace(SETTINGS, precision="fp16"))
 
 
 def test_a_stopped_run_goes_on_to_the_very_same_weights(sets: Path, tmp_path: Path) -> None:
@@ -69,6 +92,13 @@ def test_a_stopped_run_goes_on_to_the_very_same_weights(sets: Path, tmp_path: Pa
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     for name, tensor in whole.items():
         assert torch.equal(tensor, parts[name]), name
+
+
+def test_ctrl_c_keeps_what_was_learnt_since_the_last_checkpoint(sets: Path, tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, steps=100_000)
+    with pytest.raises(KeyboardInterrupt):
+        train(sets, tmp_path / "out", settings, every=20, log=lambda row: interrupt_in(0.03))
+    assert 20 < read_facts(tmp_path / "out.run" / STATE)["step"] < 40
 
 
 def test_parts_of_a_batch_are_the_batch(sets: Path, tmp_path: Path) -> None:
@@ -130,10 +160,24 @@ def test_another_runs_state_is_not_gone_on_with(sets: Path, tmp_path: Path) -> N
 
 def test_a_damaged_state_is_named(sets: Path, tmp_path: Path) -> None:
     train(sets, tmp_path / "prior")
-    state = tmp_path / "prior.run" / "state.safetensors"
+    state = tmp_path / "prior.run" / STATE
+    tensors, facts = load_file(state), read_facts(state)
+    tensors["network/conv_in.bias"][0] = float("inf")
+    save_file(tensors, state, {"facts": json.dumps(facts)})
+    with pytest.raises(InputError, match=r"not finite: network/conv_in\.bias"):
+        train(sets, tmp_path / "prior")
     state.write_bytes(state.read_bytes()[:-40])
     with pytest.raises(InputError, match=r"state\.safetensors.*not the state of a run"):
         train(sets, tmp_path / "prior")
+
+
+def test_too_large_a_batch_names_what_to_lower(sets: Path, tmp_path: Path) -> None:
+    words = ["distill", "teacher", "--data", sets, "--out", tmp_path / "out", *OPTIONS, "--batch", "16384"]
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.support.little_memory", *words], capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 3
+    assert run.stderr == "edgefusion: out of memory; raise --accumulate, or lower --batch or --crop-px\n"
 
 
 def stack(count: int) -> Any:
