@@ -77,6 +77,8 @@ def load_backbone(spec: str) -> Backbone:
     """
     name, _, file = spec.partition("=")
     layers = tuple(index for index, stride in enumerate(layer_strides(name)) if stride <= COARSEST)
+    if not layers:
+        raise InputError(f"{name} has no layer of a stride up to {COARSEST}", remedy="choose one with finer features")
     weights = read_weights(name, Path(file) if file else None)
     network: Any = timm.create_model(name, pretrained=False, features_only=True, out_indices=layers)
     fill(network, weights, spec)

@@ -37,6 +37,18 @@ class Objective:
     weights: bool = True
     routing: bool = True
 
+    def in_words(self) -> str:
+        """What is asked for, for the manifest: the terms that are on, with their switches."""
+        terms = []
+        if self.pixel:
+            terms.append(f"image-space signal {self.pixel:g} {'weighted' if self.weights else 'unweighted'}")
+        if self.feature:
+            how = f"routed, tau {self.tau:g}" if self.routing else "unrouted"
+            terms.append(f"feature-space signal {self.feature:g} {how}")
+        if self.fidelity:
+            terms.append(f"source fidelity {self.fidelity:g}")
+        return f"distillation of a diffusion ensemble: {'; '.join(terms)}"
+
 
 def loss_terms(fused: Tensor, batch: Batch, eyes: Sequence[Backbone], objective: Objective) -> dict[str, Tensor]:
     """``L = pixel L_pix + feature L_feat + fidelity L_fid``; a term of weight 0 is neither computed nor named.

@@ -327,7 +327,7 @@ class _Run:
         eyes = ",".join(eye.name for eye in self._eyes)
         settings = replace(self.settings, arch=self.average.student.arch)  # without the path of a file of weights
         return {
-            "objective": "distillation: image-space and feature-space signals of a diffusion ensemble",
+            "objective": self.settings.in_words(),
             "command": f"edgefusion distill student --ensemble SHARDS --out OUT {_options(settings)}"
             + (f" --backbones {eyes}" if eyes else ""),
             "seed": self.settings.seed,

@@ -84,6 +84,7 @@ def test_what_is_no_backbone_is_refused(weights: Path, tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
     for spec, message in {
         "nothing": "knows no network",
+        "mixer_s32_224": "no layer of a stride up to 16",
         f"{SMALL}={tmp_path / 'broken.safetensors'}": "not a safetensors file",
         f"{SMALL}={tmp_path / 'other.safetensors'}": "weights missing",
     }.items():

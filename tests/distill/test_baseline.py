@@ -84,7 +84,9 @@ def test_a_stopped_run_goes_on_to_the_very_same_weights(sets: Path, tmp_path: Pa
 def test_ctrl_c_keeps_what_was_learnt_since_the_last_checkpoint(sets: Path, tmp_path: Path) -> None:
     settings = BaselineSettings(steps=100_000, batch=1, crop_px=32)
     with pytest.raises(KeyboardInterrupt):
-        train_baseline(sets, tmp_path / "out", settings, every=100, log=lambda row: interrupt_in(0.03))
+        train_baseline(
+            open_planes(str(sets)), tmp_path / "out", settings, every=100, log=lambda row: interrupt_in(0.03)
+        )
     assert 100 < checkpoint.load(tmp_path / "out" / "state")[1]["step"] < 200
 
 

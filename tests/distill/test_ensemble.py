@@ -283,11 +283,11 @@ def test_how_samples_are_drawn_is_chosen_and_recorded(edgefusion, place: Path, w
     result = edgefusion(*command(place, tmp_path / "out")[3:], *chosen, "--precision", "bf16")
     assert result.exit_code == 0, result.output
     shard = "shard-00000-of-00003.safetensors"
-    (units, about), (usual, _) = read_shard(tmp_path / "out" / shard), read_shard(whole / shard)
-    (teacher,) = about["teachers"]
+    drawn, usual = read_shard(tmp_path / "out" / shard), read_shard(whole / shard)
+    (teacher,) = drawn.provenance["teachers"]
     assert teacher["measurement"] == asdict(Measurement(steepness=3.0, iterations=1))
     assert teacher["sampling"] == asdict(Sampling(steps=2, eta=0.5, tile_px=24, overlap_px=8, precision="bf16"))
-    assert (units[0].mean - usual[0].mean).abs().mean() > 0.01
+    assert (drawn.units[0].mean - usual.units[0].mean).abs().mean() > 0.01
 
 
 def test_teachers_of_one_ensemble_may_differ_in_how_they_draw(place: Path, tmp_path: Path) -> None:
@@ -298,11 +298,11 @@ def test_teachers_of_one_ensemble_may_differ_in_how_they_draw(place: Path, tmp_p
     teachers = [open_teacher(str(place / "teacher"), SAMPLING), open_teacher(str(tmp_path / "linear"), sampling)]
     settings = EnsembleSettings(samples=2, crops=1, crop_px=32)
     write_ensemble(teachers, [], open_planes(str(place / "data")), tmp_path / "out", settings)
-    unit = next(iter(read_ensemble(tmp_path / "out")))
-    visible, thermal = unit.sources.float()[:, None, None].unbind()
+    unit, sources = units(tmp_path / "out")[0]
+    visible, thermal = sources.float()[:, None, None].unbind()
     drawn = [one.draw(visible, thermal, [sample_seed(unit.name, k, 0)]) for k, one in enumerate(teachers)]
     assert torch.allclose(unit.mean, torch.cat(drawn).mean(dim=0)[0], atol=1e-3)
-    _, about = read_shard(tmp_path / "out" / "shard-00000-of-00001.safetensors")
+    about = next(iter(read_ensemble(tmp_path / "out"))).provenance
     assert [one["sampling"]["scheduler"] for one in about["teachers"]] == ["ddim", "dpmsolver"]
 
 

@@ -35,7 +35,8 @@ from distill.shards import PLAN, read_ensemble, read_plan, read_shard, shard_pat
 from distill.state import read_facts  # noqa: E402
 from distill.students import build  # noqa: E402
 from distill.teachers import open_teacher, prior  # noqa: E402
-from distill.teachers.folder import save_teacher  # noqa: E402
+from distill.teachers.folder import load_teacher, save_teacher  # noqa: E402
+from distill.teachers.likelihood import Measurement  # noqa: E402
 from distill.teachers.sampling import Sampling  # noqa: E402
 from distill.train import STATE, StudentSettings, train_student  # noqa: E402
 from edgefusion.core.errors import InputError, MachineError, RunError, UsageError  # noqa: E402
@@ -379,8 +380,15 @@ def test_the_command_leaves_a_student_that_export_takes(place: Path, tmp_path: P
     assert [json.loads(line)["step"] for line in run.stdout.splitlines() if line.startswith("{")] == [2, 4]
     bundle = export(tmp_path / "s", tmp_path / "b", name="test", size_px=(64, 48), licence="none")
     assert bundle.manifest.student.arch == arch
-    assert bundle.manifest.student.objective.startswith("distillation")
     assert str(tmp_path) not in bundle.manifest.model_dump_json()
+    assert bundle.manifest.student.objective == (
+        "distillation of a diffusion ensemble: image-space signal 1 weighted; feature-space signal 1 routed, tau 1; "
+        "source fidelity 0.1"
+    )
+    told = json.loads((tmp_path / "b" / "manifest.json").read_text())["training"]["settings"]
+    assert told["ensemble"]["teachers"][0]["sha256"] == load_teacher(str(place / "teacher")).digest
+    assert told["ensemble"]["backbones"] == {"test_resnet": eyes(place).digest}
+    assert told["ensemble"]["teachers"][0]["measurement"]["steepness"] == Measurement().steepness
 
 
 @pytest.mark.slow

@@ -172,7 +172,7 @@ def test_a_damaged_state_is_named(sets: Path, tmp_path: Path) -> None:
 
 
 def test_too_large_a_batch_names_what_to_lower(sets: Path, tmp_path: Path) -> None:
-    words = ["distill", "teacher", "--data", sets, "--out", tmp_path / "out", *OPTIONS, "--batch", "16384"]
+    words = ["distill", "teacher", "--pairs", sets, "--out", tmp_path / "out", *OPTIONS, "--batch", "16384"]
     run = subprocess.run(
         [sys.executable, "-m", "tests.support.little_memory", *words], capture_output=True, text=True, timeout=120
     )
