@@ -9,6 +9,7 @@ itself (``skip``), so that every pixel is compared with its own partner at full 
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +19,12 @@ CONTRAST = 10.0
 """Before training, ``w`` is sigmoid(CONTRAST * (V - T)): a soft choice of the brighter source."""
 
 
-class Foldable(nn.Module):
+class Foldable(nn.Module, ABC):
     """A part of a student that is one thing in training and a cheaper, equal one afterwards."""
 
+    @abstractmethod
     def fold(self) -> nn.Module:
         """The cheaper one; this one stays as it is."""
-        raise NotImplementedError
 
 
 class FoldableConv(Foldable):

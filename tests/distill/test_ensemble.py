@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from little_memory import run_with_little_memory
 from scenes import write_folder, write_tar
 
 torch = pytest.importorskip("torch", reason="torch comes with [train]")
@@ -233,9 +234,7 @@ def test_a_killed_run_is_made_whole_by_the_next(place: Path, whole: Path, tmp_pa
 
 def test_too_many_samples_at_once_name_what_to_lower(place: Path, tmp_path: Path) -> None:
     words = [*command(place, tmp_path / "out")[3:], "--samples", "16384", "--batch", "16384"]
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.support.little_memory", *words], capture_output=True, text=True, timeout=120
-    )
+    run = run_with_little_memory(words)
     assert (run.returncode, run.stderr) == (3, "edgefusion: out of memory; lower --tile-px or --batch\n")
 
 

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 from interrupts import interrupt_in
+from little_memory import run_with_little_memory
 from scenes import write_folder
+from states import spoil_state
 from students import RESNET, spec
 
 torch = pytest.importorskip("torch", reason="torch comes with [train]")
@@ -240,13 +242,8 @@ def test_an_ensemble_that_is_empty_or_not_finite_is_refused(place: Path, tmp_pat
 
 
 def test_a_state_of_broken_weights_is_not_gone_on_with(place: Path, tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-
     train(place, tmp_path / "out")
-    state = tmp_path / "out" / STATE
-    tensors, facts = load_file(state), read_facts(state)
-    tensors["average/student.head.square.bias"][0] = float("nan")
-    save_file(tensors, state, {"facts": json.dumps(facts)})
+    spoil_state(tmp_path / "out" / STATE, "average/student.head.square.bias", float("nan"))
     with pytest.raises(InputError, match=r"not finite: average/student\.head\.square\.bias"):
         train(place, tmp_path / "out")
 
@@ -270,12 +267,7 @@ def test_fp16_without_a_gpu_is_refused(place: Path, tmp_path: Path) -> None:
 
 def test_too_large_a_batch_names_what_to_lower(place: Path, tmp_path: Path) -> None:
     words = command(place, tmp_path / "out")[2:]
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.support.little_memory", *words, "--batch", "16384"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    run = run_with_little_memory([*words, "--batch", "16384"])
     assert (run.returncode, run.stderr) == (3, "edgefusion: out of memory; raise --accumulate, or lower --batch\n")
 
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import resource
+import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 
 LEFT_MIB = 400
 LIBRARIES = ("torch.utils.tensorboard", "timm", "distill.train", "distill.teachers.posterior", "distill.teachers.train")
+
+
+def run_with_little_memory(words: Sequence[object]) -> subprocess.CompletedProcess[str]:
+    """What the command of these words says when memory runs short."""
+    call = [sys.executable, "-m", "tests.support.little_memory", *map(str, words)]
+    return subprocess.run(call, capture_output=True, text=True, timeout=120)
+
 
 if __name__ == "__main__":
     torch = import_module("torch")

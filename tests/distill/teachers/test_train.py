@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from interrupts import interrupt_in
+from little_memory import run_with_little_memory
+from states import spoil_state
 
 torch = pytest.importorskip("torch", reason="torch comes with [train]")
 pytest.importorskip("diffusers", reason="diffusers comes with [train]")
 
-from safetensors.torch import load_file, save_file  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
 
 from distill.planes import open_planes  # noqa: E402
 from distill.state import read_facts  # noqa: E402
@@ -161,9 +163,7 @@ def test_another_runs_state_is_not_gone_on_with(sets: Path, tmp_path: Path) -> N
 def test_a_damaged_state_is_named(sets: Path, tmp_path: Path) -> None:
     train(sets, tmp_path / "prior")
     state = tmp_path / "prior.run" / STATE
-    tensors, facts = load_file(state), read_facts(state)
-    tensors["network/conv_in.bias"][0] = float("inf")
-    save_file(tensors, state, {"facts": json.dumps(facts)})
+    spoil_state(state, "network/conv_in.bias", float("inf"))
     with pytest.raises(InputError, match=r"not finite: network/conv_in\.bias"):
         train(sets, tmp_path / "prior")
     state.write_bytes(state.read_bytes()[:-40])
@@ -173,9 +173,7 @@ def test_a_damaged_state_is_named(sets: Path, tmp_path: Path) -> None:
 
 def test_too_large_a_batch_names_what_to_lower(sets: Path, tmp_path: Path) -> None:
     words = ["distill", "teacher", "--pairs", sets, "--out", tmp_path / "out", *OPTIONS, "--batch", "16384"]
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.support.little_memory", *words], capture_output=True, text=True, timeout=120
-    )
+    run = run_with_little_memory(words)
     assert run.returncode == 3
     assert run.stderr == "edgefusion: out of memory; raise --accumulate, or lower --batch or --crop-px\n"
 
