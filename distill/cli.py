@@ -111,6 +111,7 @@ def teacher(
 @click.option("--batch", default=4, show_default=True, help="Samples drawn together.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--keep-samples", type=_PATH, help="Folder for the samples themselves, for a conditional teacher.")
+@click.option("--keep-means", type=_PATH, help="Folder for each whole pair's mean as a PNG, for evaluate --fused.")
 @click.option("--scheduler", type=click.Choice(["ddim", "dpmsolver"]), default="ddim", show_default=True)
 @click.option("--steps", default=10, show_default=True, help="Network evaluations per sample.")
 @click.option("--start", default=0.5, show_default=True, help="Share of the noise schedule to begin at.")
@@ -126,6 +127,7 @@ def ensemble(
     intersect: bool,
     out: Path,
     keep_samples: Path | None,
+    keep_means: Path | None,
     **chosen: Any,
 ) -> None:
     """Draw an ensemble and keep its statistics; repeat the command to go on after a stop."""
@@ -149,6 +151,7 @@ def ensemble(
         out,
         EnsembleSettings(**chosen),
         keep_samples=keep_samples,
+        keep_means=keep_means,
         log=lambda row: click.echo(json.dumps(row)),
     )
     click.echo(f"ensemble: {out}")
@@ -163,12 +166,13 @@ def ensemble(
 @click.option(
     "--backbones", default="tf_efficientnet_lite0", show_default=True, help="timm names or NAME=FILE, by comma."
 )
-@click.option("--steps", default=20_000, show_default=True)
+@click.option("--steps", default=15_000, show_default=True)
 @click.option("--batch", default=8, show_default=True, help="Crops per step over all processes.")
-@click.option("--learning-rate", default=2.5e-4, show_default=True)
+@click.option("--learning-rate", default=0.003, show_default=True, help="Peak rate of Muon.")
 @click.option("--average", default=0.998, show_default=True, help="Decay of the moving average.")
 @click.option("--pixel", default=1.0, show_default=True, help="Weight of the image-space signal.")
-@click.option("--feature", default=1.0, show_default=True, help="Weight of the feature-space signal.")
+@click.option("--gradient", default=10.0, show_default=True, help="Weight of the mean's gradients, likewise weighted.")
+@click.option("--feature", default=0.1, show_default=True, help="Weight of the feature-space signal.")
 @click.option("--fidelity", default=0.0, show_default=True, help="Weight of source fidelity.")
 @click.option("--tau", default=1.0, show_default=True, help="Temperature of the routing.")
 @click.option("--weights/--no-weights", default=True, help="Whether variance weighs the image-space signal.")
@@ -176,7 +180,10 @@ def ensemble(
 @click.option(
     "--misalign", default="60,20", show_default=True, help="Pixels and degrees the curriculum ends at, or none."
 )
-@click.option("--degrade/--no-degrade", default=True, help="Whether inputs get night, fog, noise, stripes and gain.")
+@click.option("--aligned", default=0.9, show_default=True, help="Share of examples that the curriculum leaves aligned.")
+@click.option(
+    "--degrade", default=0.015, show_default=True, help="Chance of each of night, fog, noise, stripes and gain."
+)
 @click.option("--accumulate", default=1, show_default=True, help="Parts to take a batch in.")
 @click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), default="no", show_default=True)
 @click.option(

@@ -35,7 +35,7 @@ class DegradationRange:
         agc_offset: added to thermal, of full scale.
     """
 
-    odds: float = 0.15
+    odds: float = 0.015
     night_stops: Span = (0.5, 6.0)
     fog_share: Span = (0.1, 0.75)
     noise_grey: Span = (1.0, 25.0)

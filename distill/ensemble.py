@@ -19,6 +19,7 @@ from distill.interrupt import interruptible
 from distill.memory import out_of_memory
 from distill.planes import Images, Planes
 from distill.shards import SCHEMA, Shard, Unit, read_shard, shard_path, write_plan, write_shard
+from distill.sheets import write_grey
 from distill.teachers.samples import save_samples
 from distill.teachers.sampling import sample_seed
 from distill.welford import Welford
@@ -84,6 +85,7 @@ def write_ensemble(
     *,
     share: Share | None = None,
     keep_samples: Path | None = None,
+    keep_means: Path | None = None,
     log: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> None:
     """Draw this process's share of the shards; those that are there already are checked and left.
@@ -99,6 +101,7 @@ def write_ensemble(
         settings: see ``EnsembleSettings``.
         share: of the environment by default.
         keep_samples: folder for the samples themselves, for the conditional teacher.
+        keep_means: folder for the mean of each whole pair as an image, which ``edgefusion evaluate --fused`` takes.
         log: called with each shard's name, units, and pairs that were too small.
 
     Raises:
@@ -109,6 +112,8 @@ def write_ensemble(
     """
     if min(settings.samples, settings.per_shard, settings.batch) < 1 or settings.crops < 0 or settings.crop_px % 4:
         raise UsageError(f"an ensemble of {settings}", remedy="at least one sample, crops with sides of multiples of 4")
+    if keep_means and settings.crops:
+        raise UsageError("means of crops are not kept as images", remedy="--crops 0, or leave --keep-means out")
     share = share or Share.of_environment()
     count = -(-len(pairs) // settings.per_shard)
     about = provenance(teachers, backbones, pairs, settings)
@@ -125,6 +130,9 @@ def write_ensemble(
                 write_shard(path, shard)
                 small = len(numbers) - len(shard.planes)
                 log({"shard": path.name, "units": len(shard.units), "too_small": small})
+            if keep_means:
+                for unit in shard.units:
+                    write_grey(keep_means / f"{unit.pair}.png", unit.mean)
             units += len(shard.units)
             if stop.is_set():
                 raise KeyboardInterrupt

@@ -38,7 +38,7 @@ class WarpRange:
     turn_deg: float = 20.0
     scale: float = 0.05
     perspective: float = 0.02
-    aligned: float = 0.3
+    aligned: float = 0.9
 
 
 def parse_range(text: str) -> tuple[float, float] | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from distill.backbones import Backbone
 from distill.examples import Batch
 from distill.losses import fidelity
-from distill.signals import feature_loss, pixel_loss, routing
+from distill.signals import feature_loss, gradient_loss, pixel_loss, routing
 
 SOURCE_TERMS = (1.0, 20.0, 0.3)
 """Intensity, gradient and SSIM inside the fidelity term: those of the baseline."""
@@ -23,15 +23,17 @@ class Objective:
 
     Attributes:
         pixel: weight of L_pix.
+        gradient: weight of L_grad.
         feature: weight of L_feat.
         fidelity: weight of source fidelity.
         tau: temperature of the routing.
-        weights: whether variance weighs L_pix.
+        weights: whether variance weighs L_pix and L_grad.
         routing: whether variance routes L_feat.
     """
 
     pixel: float = 1.0
-    feature: float = 1.0
+    gradient: float = 10.0
+    feature: float = 0.1
     fidelity: float = 0.0
     tau: float = 1.0
     weights: bool = True
@@ -39,9 +41,11 @@ class Objective:
 
     def in_words(self) -> str:
         """What is asked for, for the manifest: the terms that are on, with their switches."""
-        terms = []
+        terms, how = [], "weighted" if self.weights else "unweighted"
         if self.pixel:
-            terms.append(f"image-space signal {self.pixel:g} {'weighted' if self.weights else 'unweighted'}")
+            terms.append(f"image-space signal {self.pixel:g} {how}")
+        if self.gradient:
+            terms.append(f"its gradients {self.gradient:g} {how}")
         if self.feature:
             how = f"routed, tau {self.tau:g}" if self.routing else "unrouted"
             terms.append(f"feature-space signal {self.feature:g} {how}")
@@ -51,10 +55,11 @@ class Objective:
 
 
 def loss_terms(fused: Tensor, batch: Batch, eyes: Sequence[Backbone], objective: Objective) -> dict[str, Tensor]:
-    """``L = pixel L_pix + feature L_feat + fidelity L_fid``; a term of weight 0 is neither computed nor named.
+    """``L = pixel L_pix + gradient L_grad + feature L_feat + fidelity L_fid``.
 
-    ``L_pix`` and ``L_feat`` as in ``distill.signals``; without ``weights`` L_pix is plain L1 to the mean, without
-    ``routing`` L_feat listens to all layers alike. ``L_fid`` is ``losses.fidelity`` on the clean, aligned sources.
+    ``L_pix``, ``L_grad`` and ``L_feat`` as in ``distill.signals``; without ``weights`` the first two are plain L1 to
+    the mean, without ``routing`` L_feat listens to all layers alike. ``L_fid`` is ``losses.fidelity`` on the clean,
+    aligned sources. A term of weight 0 is neither computed nor named.
 
     Args:
         fused: [N, 1, H, W], not yet clipped, so that there is a gradient everywhere.
@@ -66,8 +71,10 @@ def loss_terms(fused: Tensor, batch: Batch, eyes: Sequence[Backbone], objective:
         The weighted terms; the loss is their sum.
     """
     terms: dict[str, Tensor] = {}
+    variance = batch.variance if objective.weights else None
+    if objective.gradient:
+        terms["gradient"] = objective.gradient * gradient_loss(fused, batch.mean, variance)
     if objective.pixel:
-        variance = batch.variance if objective.weights else None
         terms["pixel"] = objective.pixel * pixel_loss(fused, batch.mean, variance)
     if objective.feature:
         grid = (batch.layers[0].mean.shape[2], batch.layers[0].mean.shape[3])

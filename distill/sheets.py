@@ -1,4 +1,4 @@
-"""Sample sheets: a picture of what the student makes of some examples, beside what it is asked for."""
+"""Pictures: the ensemble's mean of a pair, and sheets of what a student makes of some examples."""
 
 from __future__ import annotations
 
@@ -33,9 +33,18 @@ def write_sheet(path: Path, batch: Batch, fused: Tensor) -> None:
     columns = [batch.inputs[:, :1], batch.inputs[:, 1:], batch.mean, deviation / deviation.max().clamp(min=1e-6), fused]
     padded = [torch.nn.functional.pad(column.cpu(), (0, GAP_PX, 0, GAP_PX), value=1.0) for column in columns]
     rows = torch.cat(padded, dim=3).flatten(0, 2)
-    pixels = (rows.clip(0, 1) * 255).round().numpy().astype(np.uint8)
+    write_grey(path, rows[:-GAP_PX, :-GAP_PX])
+
+
+def write_grey(path: Path, luma: Tensor) -> None:
+    """Write luma [H, W] in 0..1 as an 8-bit PNG; folders are made.
+
+    Raises:
+        MachineError: the place is not writable or full.
+    """
+    pixels = (luma.clip(0, 1) * 255).round().cpu().numpy().astype(np.uint8)
     content = io.BytesIO()
-    Image.fromarray(pixels[:-GAP_PX, :-GAP_PX]).save(content, "PNG")
+    Image.fromarray(pixels).save(content, "PNG")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as stream:
         stream.write(content.getvalue())

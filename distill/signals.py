@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # the name everyone knows it by
 from torch import Tensor
 
+from distill.losses import gradient
+
 TINY = 1e-12
 
 
@@ -54,6 +56,21 @@ def pixel_loss(student: Tensor, mean: Tensor, variance: Tensor | None) -> Tensor
     """
     distance = (student - mean).abs()
     return (distance if variance is None else pixel_weights(variance) * distance).mean()
+
+
+def gradient_loss(student: Tensor, mean: Tensor, variance: Tensor | None) -> Tensor:
+    """``L_grad = mean_p,d w(p) |d student(p) - d mu(p)|``, over differences d to the right and to the lower neighbour.
+
+    ``L_pix`` hardly feels whether an edge is sharp: a student as small as these blurs it for less than its level costs.
+
+    Args:
+        student: [N, 1, H, W], fused luma, not yet clipped.
+        mean: [N, 1, H, W], ``mu``.
+        variance: as in ``pixel_loss``; a difference has the weight of its left or upper pixel.
+    """
+    weights = torch.ones_like(mean) if variance is None else pixel_weights(variance)
+    right, down = (ours - theirs for ours, theirs in zip(gradient(student), gradient(mean), strict=True))
+    return ((weights[..., :-1] * right.abs()).mean() + (weights[..., :-1, :] * down.abs()).mean()) / 2
 
 
 def relative_variance(layer: LayerStatistics) -> Tensor:

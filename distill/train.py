@@ -23,6 +23,7 @@ from distill.examples import Batch, Changes, Course, Ensemble, Lesson
 from distill.interrupt import interruptible
 from distill.memory import out_of_memory
 from distill.misalignment import WarpRange, level_at
+from distill.muon import Muon
 from distill.objective import Objective, loss_terms
 from distill.prefetch import prefetched
 from distill.processes import join_processes
@@ -48,10 +49,12 @@ class StudentSettings(Objective):
     """Everything that decides the outcome, besides the data: the objective's attributes, and these.
 
     Attributes:
+        learning_rate: of ``muon.Muon``, at its peak.
         batch: crops per step of the optimiser, over all processes and accumulated parts.
         average: decay of the moving average of the weights, which is what is kept.
         misalign: pixels and degrees that the curriculum ends at; None leaves thermal where it is.
-        degrade: whether inputs are made worse.
+        aligned: share of examples whose thermal stays where it is all the same.
+        degrade: chance of each kind of degradation of an input; 0 leaves all as they are.
         accumulate: parts that a process takes its share of the batch in.
         precision: ``no`` (FP32), ``bf16`` or ``fp16``, under autocast.
         patience: log rows without a better held-out loss after which training ends; 0 holds nothing out.
@@ -59,12 +62,13 @@ class StudentSettings(Objective):
     """
 
     arch: str = "proxy-nano"
-    steps: int = 20_000
+    steps: int = 15_000
     batch: int = 8
-    learning_rate: float = 2.5e-4
+    learning_rate: float = 0.003
     average: float = 0.998
     misalign: tuple[float, float] | None = (60.0, 20.0)
-    degrade: bool = True
+    aligned: float = 0.9
+    degrade: float = 0.015
     accumulate: int = 1
     precision: str = "no"
     patience: int = 0
@@ -74,11 +78,13 @@ class StudentSettings(Objective):
     def check(self) -> None:
         """Raises UsageError for settings that make no sense."""
         check_arch(self.arch)
-        terms = (self.pixel, self.feature, self.fidelity)
+        terms = (self.pixel, self.gradient, self.feature, self.fidelity)
         if min(terms) < 0 or not any(terms):
             raise UsageError(f"loss weights {terms}", remedy="none below 0, and not all of them 0")
         if not self.tau > 0 or min(self.steps, self.batch, self.accumulate) < 1 or not 0 < self.held_out < 1:
             raise UsageError(f"training with {self}", remedy="tau, steps, batch and parts above 0, held_out in 0..1")
+        if not (0 <= self.aligned <= 1 and 0 <= self.degrade <= 1):
+            raise UsageError(f"chances {(self.aligned, self.degrade)}", remedy="--aligned and --degrade are in 0..1")
 
 
 @out_of_memory("raise --accumulate, or lower --batch")
@@ -177,7 +183,7 @@ class _Run:
         self._held_out, self._course = self._split()
         student = _Learner(build(settings.arch))
         self.average, self.best = (copy.deepcopy(student).to(self.accelerator.device) for _ in range(2))
-        optimiser = torch.optim.Adam(student.parameters(), lr=settings.learning_rate)
+        optimiser = Muon(student.parameters(), settings.learning_rate)
         self.student, self.optimiser = self.accelerator.prepare(student, optimiser)
         self._saved, self._lowest, self._waited = -1, float("inf"), 0
 
@@ -194,8 +200,8 @@ class _Run:
 
     def _changes(self) -> Changes:
         most = self.settings.misalign
-        warps = WarpRange(shift_px=most[0], turn_deg=most[1]) if most else None
-        return Changes(warps, DegradationRange() if self.settings.degrade else None)
+        warps = WarpRange(shift_px=most[0], turn_deg=most[1], aligned=self.settings.aligned) if most else None
+        return Changes(warps, DegradationRange(odds=self.settings.degrade) if self.settings.degrade else None)
 
     def lesson(self) -> Lesson:
         """What this process learns from at each step."""

@@ -65,14 +65,14 @@ class Measurement:
     """
 
     steepness: float = 30.0
-    coherence_px: float = 1.0
+    coherence_px: float = 2.0
     intensity_scale: float = 0.1
     gradient_scale: float = 0.1
-    selectivity: float = 4.0
-    difference_noise: float = 0.01
-    coupling: float = 0.3
-    intensity_noise: float = 0.05
-    gradient_noise: float = 0.008
+    selectivity: float = 8.0
+    difference_noise: float = 0.018
+    coupling: float = 0.6
+    intensity_noise: float = 0.04
+    gradient_noise: float = 0.005
     iterations: int = 3
 
     def __post_init__(self) -> None:

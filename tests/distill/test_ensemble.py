@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from little_memory import run_with_little_memory
+from PIL import Image
 from scenes import write_folder, write_tar
 
 torch = pytest.importorskip("torch", reason="torch comes with [train]")
@@ -31,7 +32,7 @@ from distill.teachers.folder import save_teacher  # noqa: E402
 from distill.teachers.likelihood import Measurement  # noqa: E402
 from distill.teachers.sampling import Sampling, sample_seed  # noqa: E402
 from distill.welford import Welford  # noqa: E402
-from edgefusion.core.errors import InputError  # noqa: E402
+from edgefusion.core.errors import InputError, UsageError  # noqa: E402
 
 SETTINGS = EnsembleSettings(samples=3, crops=2, crop_px=32, per_shard=2, batch=2)
 SAMPLING = Sampling(steps=2)
@@ -147,6 +148,16 @@ def test_a_shard_holds_each_pair_whole_and_once_and_an_open_one_gives_its_parts(
         assert torch.equal(opened.sources(unit), shard.planes[unit.pair][unit.window])
         assert torch.equal(opened.thermal(unit), shard.planes[unit.pair][1])
         assert opened.size_px(unit) == (64, 48)
+
+
+def test_means_of_whole_pairs_are_kept_as_images_that_evaluate_finds(place: Path, tmp_path: Path) -> None:
+    write(place, tmp_path / "out", replace(SETTINGS, crops=0), keep_means=tmp_path / "means")
+    for unit, _ in units(tmp_path / "out"):
+        with Image.open(tmp_path / "means" / f"{unit.pair}.png") as image:
+            seen = np.asarray(image, np.float32) / 255
+        np.testing.assert_allclose(seen, unit.mean.float(), atol=0.51 / 255)
+    with pytest.raises(UsageError, match="crops"):
+        write(place, tmp_path / "crops", keep_means=tmp_path / "means")
 
 
 def test_a_crop_lies_where_seed_name_and_number_say_and_pairs_can_stay_whole() -> None:

@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch", reason="torch comes with [train]")
 from distill.signals import (  # noqa: E402
     LayerStatistics,
     feature_loss,
+    gradient_loss,
     pixel_loss,
     pixel_weights,
     relative_variance,
@@ -44,6 +45,16 @@ def test_pixel_loss_listens_less_where_samples_disagree() -> None:
     sure[..., 0, 0] = unsure[..., 1, 1] = 1
     assert pixel_loss(sure, mean, variance) == pytest.approx(5 * float(pixel_loss(unsure, mean, variance)))
     assert pixel_loss(sure, mean, None) == pixel_loss(unsure, mean, None) == 0.25
+
+
+def test_gradient_loss_is_blind_to_level_and_listens_less_where_samples_disagree() -> None:
+    mean, variance = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
+    variance[..., 2:, 2:] = 0.4
+    assert gradient_loss(mean + 0.3, mean, variance) == 0
+    sure, unsure = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
+    sure[..., 0, 0] = unsure[..., 3, 3] = 1  # a corner: one difference each way, of which the last begins in 2
+    assert gradient_loss(sure, mean, variance) == pytest.approx(5 * float(gradient_loss(unsure, mean, variance)))
+    assert gradient_loss(sure, mean, None) == gradient_loss(unsure, mean, None) == pytest.approx(1 / 12)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])

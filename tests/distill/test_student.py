@@ -90,7 +90,7 @@ def same(first: Path, second: Path) -> bool:
 
 
 def test_the_loss_falls(place: Path, tmp_path: Path) -> None:
-    settings = StudentSettings(steps=40, batch=6, learning_rate=0.02, misalign=None, degrade=False)
+    settings = StudentSettings(steps=40, batch=6, learning_rate=0.1, misalign=None, degrade=0)
     rows = train(place, tmp_path / "out", settings, every=10)
     assert rows[-1]["loss"] < 0.9 * rows[0]["loss"]
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -109,7 +109,7 @@ def test_a_student_says_how_it_was_made_and_is_shown_on_a_sheet(place: Path, tmp
     assert training["data"] == [{"name": "roadscene", "pairs": 3, "licence": "none stated"}]
     assert training["settings"]["ensemble"] == read_plan(place / "shards")
     assert training["settings"]["backbones"] == ["test_resnet"]
-    assert "--misalign 60,20 --degrade" in training["command"]
+    assert "--misalign 60,20 --aligned 0.9 --degrade 0.015" in training["command"]
     sheets = sorted(path.name for path in (tmp_path / "out" / "sheets").iterdir())
     assert sheets == ["0000002.png", "0000004.png"]
     with Image.open(tmp_path / "out" / "sheets" / sheets[0]) as sheet:
@@ -188,25 +188,24 @@ def test_training_ends_when_patience_does(place: Path, tmp_path: Path) -> None:
 
 def test_each_term_can_be_switched_off(place: Path, tmp_path: Path) -> None:
     def first(name: str, **changed: Any) -> dict[str, float]:
-        settings = dataclasses.replace(SETTINGS, steps=1, batch=6, misalign=None, degrade=False, **changed)
+        settings = dataclasses.replace(SETTINGS, steps=1, batch=6, misalign=None, degrade=0, **changed)
         return train(place, tmp_path / name, settings)[0]
 
     whole = first("whole")
-    terms = {"pixel", "feature", "fidelity"}
+    terms = {"pixel", "gradient", "feature", "fidelity"}
     assert whole["loss"] == pytest.approx(sum(whole[term] for term in terms), rel=1e-5)
     for term in terms:
         row = first(term, **{term: 0.0})
         assert terms & row.keys() == terms - {term}
         assert all(row[other] == pytest.approx(whole[other]) for other in terms - {term})
     assert first("double", pixel=2.0)["pixel"] == pytest.approx(2 * whole["pixel"])
-    for switch, term in (("weights", "pixel"), ("routing", "feature")):
+    for switch, changed in (("weights", {"pixel", "gradient"}), ("routing", {"feature"})):
         row = first(switch, **{switch: False})
-        assert row[term] != pytest.approx(whole[term], rel=1e-4)
-        assert all(row[other] == pytest.approx(whole[other]) for other in terms - {term})
+        assert {term for term in terms if row[term] != pytest.approx(whole[term], rel=1e-4)} == changed
 
 
 def test_without_weights_the_pixel_term_is_the_distance_to_the_mean(place: Path, tmp_path: Path) -> None:
-    settings = StudentSettings(steps=1, batch=6, weights=False, feature=0, misalign=None, degrade=False)
+    settings = StudentSettings(steps=1, batch=6, weights=False, feature=0, misalign=None, degrade=0)
     row = train(place, tmp_path / "out", settings, backbones=())[0]
     torch.manual_seed(0)
     distances = []
@@ -225,7 +224,18 @@ def test_other_backbones_than_the_ensembles_are_refused(place: Path, tmp_path: P
         train(place, tmp_path / "out", backbones=[])
 
 
-@pytest.mark.parametrize("wrong", [{"arch": "none"}, {"pixel": -1.0}, {"tau": 0.0}, {"batch": 3, "accumulate": 2}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"arch": "none"},
+        {"pixel": -1.0},
+        {"gradient": -1.0},
+        {"tau": 0.0},
+        {"aligned": 1.5},
+        {"degrade": -0.1},
+        {"batch": 3, "accumulate": 2},
+    ],
+)
 def test_settings_that_make_no_sense_are_refused(place: Path, tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         train(place, tmp_path / "out", dataclasses.replace(SETTINGS, **wrong))
@@ -374,8 +384,8 @@ def test_the_command_leaves_a_student_that_export_takes(place: Path, tmp_path: P
     assert bundle.manifest.student.arch == arch
     assert str(tmp_path) not in bundle.manifest.model_dump_json()
     assert bundle.manifest.student.objective == (
-        "distillation of a diffusion ensemble: image-space signal 1 weighted; feature-space signal 1 routed, tau 1; "
-        "source fidelity 0.1"
+        "distillation of a diffusion ensemble: image-space signal 1 weighted; its gradients 10 weighted; "
+        "feature-space signal 0.1 routed, tau 1; source fidelity 0.1"
     )
     told = json.loads((tmp_path / "b" / "manifest.json").read_text())["training"]["settings"]
     assert told["ensemble"]["teachers"][0]["sha256"] == load_teacher(str(place / "teacher")).digest
@@ -399,5 +409,5 @@ def test_two_processes_learn_what_one_does(place: Path, tmp_path: Path) -> None:
         assert run.returncode == 0, run.stderr
         rows = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
         logs[name] = [value for row in rows for key, value in row.items() if key != "seconds"]
-    assert len(logs["one"]) == 4 * 6
+    assert len(logs["one"]) == 4 * 7
     assert logs["two"] == pytest.approx(logs["one"], abs=1e-4)
