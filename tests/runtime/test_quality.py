@@ -18,6 +18,13 @@ from runtime.fusion import Fusion
 RANKED = ("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM")
 
 
+BASELINE = {
+    "EN": 6.860, "SD": 42.34, "SF": 11.66, "AG": 4.121, "MI": 3.004, "SCD": 1.558, "VIF": 0.8526, "Qabf": 0.5969,
+    "SSIM": 1.369, "Nabf": 0.0176,
+}  # fmt: skip
+"""What training on source fidelity alone reached on the same pairs (docs/results.md)."""
+
+
 @pytest.fixture(scope="module")
 def scores(data: Path) -> dict[str, float]:
     """Mean of each metric over the validation pairs, of luma as the engine gives it, rounded to bytes."""
@@ -48,5 +55,6 @@ def test_the_shipped_student_is_level_with_the_best_published_networks(data: Pat
 
 
 @pytest.mark.slow
-def test_the_shipped_student_adds_no_artefacts(scores: dict[str, float]) -> None:
-    assert scores["Nabf"] < 0.02
+def test_distillation_costs_nothing_against_its_baseline_and_takes_artefacts_away(scores: dict[str, float]) -> None:
+    assert all(scores[name] > 0.98 * BASELINE[name] for name in RANKED)
+    assert scores["Nabf"] < 0.95 * BASELINE["Nabf"]

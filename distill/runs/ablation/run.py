@@ -27,7 +27,7 @@ from distill.export import export
 from distill.train import StudentSettings, train_student
 
 SEEDS = (0, 1, 2)
-COMMON = StudentSettings(arch="proxy-nano", steps=500)
+COMMON = StudentSettings(arch="proxy-nano", steps=500, batch=4)
 REFERENCE = "both signals"
 VARIANTS: dict[str, dict[str, Any]] = {
     REFERENCE: {},
