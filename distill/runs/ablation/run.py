@@ -68,7 +68,7 @@ def main() -> None:
 def train(variant: str, seed: int, ensembles: Path, out: Path) -> Path:
     """The bundle of one run; its name is ``VARIANT.SEED``."""
     name = run_name(variant, seed)
-    bundle, samples = out / f"{name}.bundle", variant.removeprefix("K = ") if variant.startswith("K = ") else "8"
+    bundle, samples = out / "bundles" / name, variant.removeprefix("K = ") if variant.startswith("K = ") else "8"
     if not bundle.exists():
         settings = replace(COMMON, seed=seed, **VARIANTS[variant])
         eyes = load_backbones(["tf_efficientnet_lite0"]) if settings.feature else []
@@ -105,7 +105,8 @@ def table(figures: Path) -> str:
             "|---" * (len(METRICS) + 1) + "|",
         ]
         lines.append(f"| {REFERENCE} | {' | '.join(f'{value:.4g}' for value in base.mean(axis=0))} |")
-        for variant, ours in {"its seeds": 2 * base - base.mean(axis=0), **found}.items():
+        spread = 2 * base - base.mean(axis=0)  # less ``base``, that is each seed less their mean
+        for variant, ours in {"its seeds": spread, **found}.items():
             change = 100 * (ours - base) / base.mean(axis=0)
             half = stats.t.ppf(0.975, len(SEEDS) - 1) * change.std(axis=0, ddof=1) / np.sqrt(len(SEEDS))
             cells = [f"{mean:+.1f} ± {less:.1f} %" for mean, less in zip(change.mean(axis=0), half, strict=True)]

@@ -24,7 +24,7 @@ def test_the_shipped_bundle_is_small_and_says_where_it_comes_from() -> None:
     bundle = load_bundle()
     assert set(bundle.manifest.precisions) >= {"fp32", "fp16"}
     assert sum(file.stat().st_size for file in bundle.path.rglob("*")) < 2_000_000
-    assert "baseline" in bundle.manifest.student.objective
+    assert "diffusion ensemble" in bundle.manifest.student.objective
     assert bundle.manifest.training.data
     assert "--seed" in bundle.manifest.training.command
 
