@@ -60,7 +60,7 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrix: Tensor) -> Tensor:
     """About the nearest matrix whose singular values are 1: ``U V'`` of ``U S V'``, [rows, columns]; 0 stays 0."""
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    now = wide / (wide.norm() + TINY)
+    now: Tensor = wide / (wide.norm() + TINY)
     first, third, fifth = QUINTIC
     for _ in range(ROUNDS):
         gram = now @ now.T
