@@ -45,14 +45,18 @@ class Muon(torch.optim.Optimizer):
                     parameter -= group["lr"] * move(parameter.grad, self.state[parameter])
 
     def _matrix(self, gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
-        momentum = state.setdefault("momentum", torch.zeros_like(gradient)).lerp_(gradient, 1 - MOMENTUM)
-        ahead = gradient.lerp(momentum, MOMENTUM)  # Nesterov
+        if not state:
+            state["momentum"] = torch.zeros_like(gradient)
+        ahead = gradient.lerp(state["momentum"].lerp_(gradient, 1 - MOMENTUM), MOMENTUM)  # Nesterov
         return orthogonal(ahead.flatten(1)).reshape(gradient.shape)
 
     def _vector(self, gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
-        steps = state.setdefault("steps", torch.zeros((), device=gradient.device)).add_(1)
-        mean = state.setdefault("mean", torch.zeros_like(gradient)).lerp_(gradient, 1 - BETAS[0])
-        square = state.setdefault("square", torch.zeros_like(gradient)).lerp_(gradient.square(), 1 - BETAS[1])
+        if not state:
+            state["steps"] = torch.zeros((), device=gradient.device)
+            state |= {name: torch.zeros_like(gradient) for name in ("mean", "square")}
+        steps = state["steps"].add_(1)
+        mean = state["mean"].lerp_(gradient, 1 - BETAS[0])
+        square = state["square"].lerp_(gradient.square(), 1 - BETAS[1])
         size = (square / (1 - BETAS[1] ** steps)).sqrt() + TINY
         return BIAS_SHARE * mean / (1 - BETAS[0] ** steps) / size
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from distill.backbones import Backbone
 from distill.examples import Batch
 from distill.losses import fidelity
-from distill.signals import feature_loss, gradient_loss, pixel_loss, routing
+from distill.signals import feature_loss, gradient_loss, pixel_loss, pixel_weights, routing
 
 SOURCE_TERMS = (1.0, 20.0, 0.3)
 """Intensity, gradient and SSIM inside the fidelity term: those of the baseline."""
@@ -71,11 +71,11 @@ def loss_terms(fused: Tensor, batch: Batch, eyes: Sequence[Backbone], objective:
         The weighted terms; the loss is their sum.
     """
     terms: dict[str, Tensor] = {}
-    variance = batch.variance if objective.weights else None
+    weights = pixel_weights(batch.variance) if objective.weights else torch.ones_like(batch.variance)
     if objective.gradient:
-        terms["gradient"] = objective.gradient * gradient_loss(fused, batch.mean, variance)
+        terms["gradient"] = objective.gradient * gradient_loss(fused, batch.mean, weights)
     if objective.pixel:
-        terms["pixel"] = objective.pixel * pixel_loss(fused, batch.mean, variance)
+        terms["pixel"] = objective.pixel * pixel_loss(fused, batch.mean, weights)
     if objective.feature:
         grid = (batch.layers[0].mean.shape[2], batch.layers[0].mean.shape[3])
         routes = routing(batch.layers, objective.tau, grid) if objective.routing else None

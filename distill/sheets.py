@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from distill.examples import Batch
-from edgefusion.core.files import atomic_write
+from edgefusion.recordings.images import write_png
 
 GAP_PX = 4
 
@@ -42,9 +40,5 @@ def write_grey(path: Path, luma: Tensor) -> None:
     Raises:
         MachineError: the place is not writable or full.
     """
-    pixels = (luma.clip(0, 1) * 255).round().cpu().numpy().astype(np.uint8)
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "PNG")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as stream:
-        stream.write(content.getvalue())
+    write_png(path, (luma.clip(0, 1) * 255).round().cpu().numpy().astype(np.uint8))

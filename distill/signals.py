@@ -46,19 +46,18 @@ def pixel_weights(variance: Tensor) -> Tensor:
     return weights / weights.mean(dim=(1, 2, 3), keepdim=True)
 
 
-def pixel_loss(student: Tensor, mean: Tensor, variance: Tensor | None) -> Tensor:
+def pixel_loss(student: Tensor, mean: Tensor, weights: Tensor) -> Tensor:
     """``L_pix = mean_p w(p) |student(p) - mu(p)|``.
 
     Args:
         student: [N, 1, H, W], fused luma, not yet clipped.
         mean: [N, 1, H, W], ``mu = mean_k y_k``.
-        variance: as in ``pixel_weights``; None leaves the weights out (ablation).
+        weights: [N, 1, H, W], ``w`` of ``pixel_weights``, or ones (ablation).
     """
-    distance = (student - mean).abs()
-    return (distance if variance is None else pixel_weights(variance) * distance).mean()
+    return (weights * (student - mean).abs()).mean()
 
 
-def gradient_loss(student: Tensor, mean: Tensor, variance: Tensor | None) -> Tensor:
+def gradient_loss(student: Tensor, mean: Tensor, weights: Tensor) -> Tensor:
     """``L_grad = mean_p,d w(p) |d student(p) - d mu(p)|``, over differences d to the right and to the lower neighbour.
 
     ``L_pix`` hardly feels whether an edge is sharp: a student as small as these blurs it for less than its level costs.
@@ -66,9 +65,8 @@ def gradient_loss(student: Tensor, mean: Tensor, variance: Tensor | None) -> Ten
     Args:
         student: [N, 1, H, W], fused luma, not yet clipped.
         mean: [N, 1, H, W], ``mu``.
-        variance: as in ``pixel_loss``; a difference has the weight of its left or upper pixel.
+        weights: as in ``pixel_loss``; a difference has that of its left or upper pixel.
     """
-    weights = torch.ones_like(mean) if variance is None else pixel_weights(variance)
     right, down = (ours - theirs for ours, theirs in zip(gradient(student), gradient(mean), strict=True))
     return ((weights[..., :-1] * right.abs()).mean() + (weights[..., :-1, :] * down.abs()).mean()) / 2
 

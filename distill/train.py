@@ -67,8 +67,8 @@ class StudentSettings(Objective):
     learning_rate: float = 0.003
     average: float = 0.998
     misalign: tuple[float, float] | None = (60.0, 20.0)
-    aligned: float = 0.9
-    degrade: float = 0.015
+    aligned: float = WarpRange.aligned
+    degrade: float = DegradationRange.odds
     accumulate: int = 1
     precision: str = "no"
     patience: int = 0

@@ -40,21 +40,23 @@ def test_equal_variance_weighs_every_pixel_alike(level: float) -> None:
 
 
 def test_pixel_loss_listens_less_where_samples_disagree() -> None:
-    mean, variance = torch.zeros(1, 1, 2, 2), torch.tensor([[[[0.0, 0.0], [0.0, 0.4]]]])
+    mean, weights = torch.zeros(1, 1, 2, 2), pixel_weights(torch.tensor([[[[0.0, 0.0], [0.0, 0.4]]]]))
     sure, unsure = torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
     sure[..., 0, 0] = unsure[..., 1, 1] = 1
-    assert pixel_loss(sure, mean, variance) == pytest.approx(5 * float(pixel_loss(unsure, mean, variance)))
-    assert pixel_loss(sure, mean, None) == pixel_loss(unsure, mean, None) == 0.25
+    assert pixel_loss(sure, mean, weights) == pytest.approx(5 * float(pixel_loss(unsure, mean, weights)))
+    even = torch.ones_like(mean)
+    assert pixel_loss(sure, mean, even) == pixel_loss(unsure, mean, even) == 0.25
 
 
 def test_gradient_loss_is_blind_to_level_and_listens_less_where_samples_disagree() -> None:
     mean, variance = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
     variance[..., 2:, 2:] = 0.4
-    assert gradient_loss(mean + 0.3, mean, variance) == 0
+    weights, even = pixel_weights(variance), torch.ones_like(mean)
+    assert gradient_loss(mean + 0.3, mean, weights) == 0
     sure, unsure = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
     sure[..., 0, 0] = unsure[..., 3, 3] = 1  # a corner: one difference each way, of which the last begins in 2
-    assert gradient_loss(sure, mean, variance) == pytest.approx(5 * float(gradient_loss(unsure, mean, variance)))
-    assert gradient_loss(sure, mean, None) == gradient_loss(unsure, mean, None) == pytest.approx(1 / 12)
+    assert gradient_loss(sure, mean, weights) == pytest.approx(5 * float(gradient_loss(unsure, mean, weights)))
+    assert gradient_loss(sure, mean, even) == gradient_loss(unsure, mean, even) == pytest.approx(1 / 12)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])

@@ -73,8 +73,14 @@ def train(variant: str, seed: int, ensembles: Path, out: Path) -> Path:
         settings = replace(COMMON, seed=seed, **VARIANTS[variant])
         eyes = load_backbones(["tf_efficientnet_lite0"]) if settings.feature else []
         with (out / f"{name}.log").open("a") as stream:
-            rows = lambda row: print(json.dumps(row), file=stream, flush=True)  # noqa: E731
-            train_student(ensembles / f"k{samples}", out / name, settings, backbones=eyes, every=100, log=rows)
+            train_student(
+                ensembles / f"k{samples}",
+                out / name,
+                settings,
+                backbones=eyes,
+                every=100,
+                log=lambda row: print(json.dumps(row), file=stream, flush=True),
+            )
         export(out / name, bundle, name=name, size_px=(640, 480), licence="not stated")
     return bundle
 
@@ -98,18 +104,18 @@ def table(figures: Path) -> str:
     for sweep in dict.fromkeys(key[0] for key in means):
         found = {v: np.array([means[sweep, run_name(v, seed)] for seed in SEEDS]) for v in VARIANTS}
         base = found.pop(REFERENCE)
+        mean = base.mean(axis=0)
         lines += [
             f"## {sweep or 'as it is'}",
             "",
             f"| variant | {' | '.join(METRICS)} |",
             "|---" * (len(METRICS) + 1) + "|",
         ]
-        lines.append(f"| {REFERENCE} | {' | '.join(f'{value:.4g}' for value in base.mean(axis=0))} |")
-        spread = 2 * base - base.mean(axis=0)  # less ``base``, that is each seed less their mean
-        for variant, ours in {"its seeds": spread, **found}.items():
-            change = 100 * (ours - base) / base.mean(axis=0)
+        lines.append(f"| {REFERENCE} | {' | '.join(f'{value:.4g}' for value in mean)} |")
+        for variant, less in {"its seeds": base - mean, **{v: ours - base for v, ours in found.items()}}.items():
+            change = 100 * less / mean
             half = stats.t.ppf(0.975, len(SEEDS) - 1) * change.std(axis=0, ddof=1) / np.sqrt(len(SEEDS))
-            cells = [f"{mean:+.1f} ± {less:.1f} %" for mean, less in zip(change.mean(axis=0), half, strict=True)]
+            cells = [f"{middle:+.1f} ± {by:.1f} %" for middle, by in zip(change.mean(axis=0), half, strict=True)]
             lines.append(f"| {variant} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
