@@ -2,91 +2,33 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from interrupts import interrupt_in
 from little_memory import run_with_little_memory
-from scenes import write_folder
 from states import spoil_state
 from students import RESNET, spec
 
 torch = pytest.importorskip("torch", reason="torch comes with [train]")
-timm = pytest.importorskip("timm", reason="timm comes with [train]")
+pytest.importorskip("timm", reason="timm comes with [train]")
 pytest.importorskip("diffusers", reason="diffusers comes with [train]")
 
 from PIL import Image  # noqa: E402
-from safetensors.torch import save_file  # noqa: E402
+from training import SETTINGS, command, eyes, same, train  # noqa: E402
 
 from distill import checkpoint  # noqa: E402
-from distill.backbones import Backbone, load_backbones  # noqa: E402
-from distill.ensemble import EnsembleSettings, write_ensemble  # noqa: E402
-from distill.examples import Changes, Course, Ensemble  # noqa: E402
-from distill.misalignment import WarpRange  # noqa: E402
-from distill.planes import open_planes  # noqa: E402
-from distill.shards import PLAN, read_ensemble, read_plan, read_shard, shard_path, write_shard  # noqa: E402
+from distill.shards import read_plan  # noqa: E402
 from distill.state import read_facts  # noqa: E402
 from distill.students import build  # noqa: E402
-from distill.teachers import open_teacher, prior  # noqa: E402
-from distill.teachers.folder import load_teacher, save_teacher  # noqa: E402
+from distill.teachers.folder import load_teacher  # noqa: E402
 from distill.teachers.likelihood import Measurement  # noqa: E402
-from distill.teachers.sampling import Sampling  # noqa: E402
-from distill.train import STATE, StudentSettings, train_student  # noqa: E402
+from distill.train import STATE, StudentSettings  # noqa: E402
 from edgefusion.core.errors import InputError, MachineError, RunError, UsageError  # noqa: E402
-
-SETTINGS = StudentSettings(steps=4, batch=2, fidelity=0.1)
-OPTIONS = ["--steps", "4", "--batch", "2", "--fidelity", "0.1", "--workers", "0"]
-PLAIN = Changes(None, None)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a data set, a tiny teacher, two tiny backbones, and an ensemble made with one of them."""
-    root = tmp_path_factory.mktemp("student")
-    write_folder(root / "data" / "pairs" / "roadscene", ["a", "b", "c", "d"])
-    split = {"train": {"roadscene": ["a", "b", "c"], "m3svd_clips": []}, "val": {"roadscene": ["d"]}}
-    (root / "data" / "splits.json").write_text(json.dumps(split))
-    torch.manual_seed(0)
-    save_teacher(root / "teacher", prior.network((16, 32)), prior.schedule(), {"kind": "prior"})
-    for name in ("eyes", "others"):
-        save_file(timm.create_model("test_resnet", pretrained=False).state_dict(), root / f"{name}.safetensors")
-    settings = EnsembleSettings(samples=2, crops=2, crop_px=32, per_shard=2, batch=2)
-    teacher = open_teacher(str(root / "teacher"), Sampling(steps=2))
-    write_ensemble([teacher], [eyes(root)], open_planes(str(root / "data")), root / "shards", settings)
-    shutil.rmtree(root / "data")  # a student needs no images
-    return root
-
-
-def eyes(place: Path, name: str = "eyes") -> Backbone:
-    (found,) = load_backbones([f"test_resnet={place / name}.safetensors"])
-    return found
-
-
-def train(place: Path, out: Path, settings: StudentSettings = SETTINGS, **more: Any) -> list[dict[str, float]]:
-    rows: list[dict[str, float]] = []
-    given = {"backbones": [eyes(place)], "every": 1, "log": rows.append, "ensemble": place / "shards", **more}
-    train_student(given.pop("ensemble"), out, settings, **given)
-    return rows
-
-
-def command(place: Path, out: Path) -> list[str]:
-    call = ["-m", "edgefusion.cli", "distill", "student", "--ensemble", str(place / "shards")]
-    call += ["--backbones", f"test_resnet={place / 'eyes.safetensors'}", "--out", str(out)]
-    return [*call, *OPTIONS]
-
-
-def same(first: Path, second: Path) -> bool:
-    one, two = (checkpoint.load(folder)[0] for folder in (first, second))
-    return all(torch.equal(tensor, two[name]) for name, tensor in one.items())
 
 
 def test_the_loss_falls(place: Path, tmp_path: Path) -> None:
@@ -186,44 +128,6 @@ def test_training_ends_when_patience_does(place: Path, tmp_path: Path) -> None:
         train(place, tmp_path / "none", dataclasses.replace(settings, held_out=0.99))
 
 
-def test_each_term_can_be_switched_off(place: Path, tmp_path: Path) -> None:
-    def first(name: str, **changed: Any) -> dict[str, float]:
-        settings = dataclasses.replace(SETTINGS, steps=1, batch=6, misalign=None, degrade=0, **changed)
-        return train(place, tmp_path / name, settings)[0]
-
-    whole = first("whole")
-    terms = {"pixel", "gradient", "feature", "fidelity"}
-    assert whole["loss"] == pytest.approx(sum(whole[term] for term in terms), rel=1e-5)
-    for term in terms:
-        row = first(term, **{term: 0.0})
-        assert terms & row.keys() == terms - {term}
-        assert all(row[other] == pytest.approx(whole[other]) for other in terms - {term})
-    assert first("double", pixel=2.0)["pixel"] == pytest.approx(2 * whole["pixel"])
-    for switch, changed in (("weights", {"pixel", "gradient"}), ("routing", {"feature"})):
-        row = first(switch, **{switch: False})
-        assert {term for term in terms if row[term] != pytest.approx(whole[term], rel=1e-4)} == changed
-
-
-def test_without_weights_the_pixel_term_is_the_distance_to_the_mean(place: Path, tmp_path: Path) -> None:
-    settings = StudentSettings(steps=1, batch=6, weights=False, feature=0, misalign=None, degrade=0)
-    row = train(place, tmp_path / "out", settings, backbones=())[0]
-    torch.manual_seed(0)
-    distances = []
-    for shard in read_ensemble(place / "shards"):
-        for unit in shard.units:
-            visible, thermal = shard.planes[unit.pair][unit.window].float()
-            soft = torch.sigmoid(10 * (visible - thermal))
-            distances.append(float((soft * visible + (1 - soft) * thermal - unit.mean).abs().mean()))
-    assert row["pixel"] == pytest.approx(np.mean(distances), rel=1e-4)
-
-
-def test_other_backbones_than_the_ensembles_are_refused(place: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="other backbones than test_resnet"):
-        train(place, tmp_path / "out", backbones=[eyes(place, "others")])
-    with pytest.raises(UsageError, match="without backbones"):
-        train(place, tmp_path / "out", backbones=[])
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -239,16 +143,6 @@ def test_other_backbones_than_the_ensembles_are_refused(place: Path, tmp_path: P
 def test_settings_that_make_no_sense_are_refused(place: Path, tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         train(place, tmp_path / "out", dataclasses.replace(SETTINGS, **wrong))
-
-
-def test_an_ensemble_that_is_empty_or_not_finite_is_refused(place: Path, tmp_path: Path) -> None:
-    whole = read_shard(shard_path(place / "shards", 0, 2))
-    (tmp_path / PLAN).write_text(json.dumps({**(read_plan(place / "shards") or {}), "shards": 1}))
-    broken = dataclasses.replace(whole.units[1], mean=torch.full((32, 32), torch.nan))
-    for units, message in (([whole.units[0], broken], "roadscene/a@1 is not finite"), ([], "the ensemble is empty")):
-        write_shard(shard_path(tmp_path, 0, 1), dataclasses.replace(whole, units=units))
-        with pytest.raises(InputError, match=message):
-            train(place, tmp_path / "out", ensemble=tmp_path)
 
 
 def test_a_state_of_broken_weights_is_not_gone_on_with(place: Path, tmp_path: Path) -> None:
@@ -284,87 +178,6 @@ def test_too_large_a_batch_names_what_to_lower(place: Path, tmp_path: Path) -> N
 def test_a_loss_that_is_not_finite_ends_the_run(place: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not finite at step"):
         train(place, tmp_path / "out", dataclasses.replace(SETTINGS, steps=50, learning_rate=1e38))
-
-
-def test_an_aligned_example_is_the_plain_crop_and_each_comes_once_a_round(place: Path) -> None:
-    ensemble = Ensemble(place / "shards", {})
-    units = [unit for shard in read_ensemble(place / "shards") for unit in shard.units]
-    course = Course(ensemble, range(len(ensemble)), PLAIN, seed=0)
-    batch = course.batch(range(len(ensemble)), 1.0)
-    assert torch.equal(batch.inputs, batch.sources)
-    wanted = torch.stack([unit.mean for unit in units])
-    assert sorted(batch.mean.sum((1, 2, 3)).tolist()) == pytest.approx(sorted(wanted.sum((1, 2)).tolist()))
-    still = Course(ensemble, range(len(ensemble)), Changes(WarpRange(), None), seed=0).batch(range(6), 0.0)
-    assert torch.equal(still.inputs, batch.inputs)
-
-
-def test_a_moved_thermal_shows_what_lies_beside_the_crop_and_the_target_stays(place: Path) -> None:
-    ensemble = Ensemble(place / "shards", {})
-    only = WarpRange(shift_px=6, turn_deg=0, scale=0, perspective=0, aligned=0)
-    course = Course(ensemble, range(len(ensemble)), Changes(only, None), seed=0)
-    batch = course.batch(range(6), 1.0)
-    assert torch.equal(batch.inputs[:, 0], batch.sources[:, 0])
-    assert not torch.equal(batch.inputs[:, 1], batch.sources[:, 1])
-    plain = Course(ensemble, range(len(ensemble)), PLAIN, seed=0).batch(range(6), 1.0)
-    assert all(torch.equal(ours, theirs) for ours, theirs in zip(batch[1:4], plain[1:4], strict=True))
-    assert torch.equal(course.batch([4], 1.0).inputs, batch.inputs[4:5])
-
-
-def test_any_number_of_workers_leads_to_the_very_same_weights(place: Path, tmp_path: Path) -> None:
-    settings = dataclasses.replace(SETTINGS, steps=7, accumulate=2)
-    alone = train(place, tmp_path / "alone", settings)
-    helped = train(place, tmp_path / "helped", settings, workers=2)
-    assert [row["loss"] for row in helped] == [row["loss"] for row in alone]
-    assert same(tmp_path / "alone", tmp_path / "helped")
-    assert not multiprocessing.active_children()
-
-
-def test_what_is_wrong_in_a_worker_is_said_as_it_is_here(place: Path, tmp_path: Path) -> None:
-    shutil.copytree(place / "shards", tmp_path / "shards")
-
-    def lose(row: dict[str, float]) -> None:
-        for path in (tmp_path / "shards").glob("shard-*"):
-            path.unlink()
-
-    with pytest.raises(
-        InputError, match=r"shard-0000\d-of-00002\.safetensors: the shard changed during the run"
-    ) as said:
-        settings = dataclasses.replace(SETTINGS, steps=40)
-        train(place, tmp_path / "out", settings, ensemble=tmp_path / "shards", workers=1, log=lose)
-    assert said.value.remedy.startswith("delete it and repeat")
-    assert not multiprocessing.active_children()
-    with pytest.raises(UsageError, match="give --workers 0 or more"):
-        train(place, tmp_path / "none", workers=-1)
-
-
-def gone(group: int) -> bool:
-    """Whether no process of a group is left, or will be in a moment."""
-    for _ in range(300):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False
-
-
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_workers_end_with_the_training_however_it_ends(place: Path, tmp_path: Path, end: signal.Signals) -> None:
-    call = [sys.executable, *command(place, tmp_path / "out"), "--every", "1", "--steps", "100000", "--workers", "1"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(call, **pipes, text=True, start_new_session=True) as run:
-        assert run.stdout
-        run.stdout.readline()
-        if end == signal.SIGINT:
-            os.killpg(run.pid, end)  # as a terminal does: to everyone
-        else:
-            run.kill()
-        said = run.communicate(timeout=120)[1]
-    assert gone(run.pid)
-    if end == signal.SIGINT:
-        assert run.returncode == 1
-        assert said.strip() == "Aborted!"
-        assert read_facts(tmp_path / "out" / STATE)["step"] > 0
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # torch's exporter, of its own
