@@ -17,8 +17,9 @@ import numpy.typing as npt
 from edgefusion.core.errors import InputError, RecordingError
 from edgefusion.core.frames import FramePair
 from edgefusion.core.pairs import SPLITS, check_names, find_pairs
-from edgefusion.kernels.agc import Agc, AgcSpec
-from edgefusion.kernels.cpu import Pack, shuffle, tensor_size
+from edgefusion.kernels.agc import AgcSpec
+from edgefusion.kernels.cpu import shuffle
+from edgefusion.kernels.inputs import InputPacker
 from edgefusion.recordings.recording import open_recording
 
 CACHE_BYTES = 2 << 30
@@ -146,11 +147,7 @@ def open_planes(spec: str, split: str = "train", *, intersect: bool = False) -> 
 
 def prepare(pair: FramePair, agc: AgcSpec) -> Images:
     """[2, H, W] luma and normalised thermal in 0..1, H and W padded to multiples of four."""
-    width, height = tensor_size(pair.visible.size_px)
-    x = np.empty((32, height // 4, width // 4), np.float32)
-    low, high = Agc(agc, pair.thermal.format).range(pair.thermal)
-    visible, thermal = ((frame.format, frame.size_px) for frame in (pair.visible, pair.thermal))
-    Pack(visible, thermal, registration=np.eye(3))(pair, x, low=low, high=high)
+    x = InputPacker(agc).input(pair)
     return np.stack([shuffle(x[:16]), shuffle(x[16:])]).astype(np.float16)
 
 

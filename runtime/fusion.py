@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.devices import Device
-from edgefusion.core.frames import FramePair, PixelFormat
-from edgefusion.core.geometry import Matrix, Size
+from edgefusion.core.frames import FramePair
 from edgefusion.core.rig import registered
-from edgefusion.kernels.agc import Agc, AgcSpec
-from edgefusion.kernels.cpu import Pack, Unpack, shuffle, tensor_size
+from edgefusion.kernels.agc import AgcSpec
+from edgefusion.kernels.cpu import Unpack, shuffle, tensor_size
+from edgefusion.kernels.inputs import InputPacker, Registration
 from runtime.engines.base import Engine
 from runtime.engines.cache import BuiltEngine, build
-
-Registration = Callable[[Size, Size], Matrix]
-"""(visible size, thermal size) -> [3, 3] registration for frames of these sizes."""
 
 
 class Fusion:
@@ -50,37 +45,28 @@ class Fusion:
         bits: int = 16,
     ) -> None:
         self._bundle, self._device, self._precision = bundle, device, precision
-        self._registration, self._bits = registration, bits
-        self._spec = AgcSpec(**bundle.manifest.agc.model_dump())
-        self._form: tuple[tuple[PixelFormat, Size], tuple[PixelFormat, Size]] | None = None
+        spec = AgcSpec(**bundle.manifest.agc.model_dump())
+        self._packer = InputPacker(spec, registration=registration, bits=bits)
 
     def prepare(self, pair: FramePair) -> None:
         """Make ready for pairs of this one's sizes and formats: build or load the engine, set up the kernels."""
-        visible, thermal = ((frame.format, frame.size_px) for frame in (pair.visible, pair.thermal))
-        if (visible, thermal) == self._form:
+        if not self._packer.fit(pair):
             return
-        size = tensor_size(visible[1])
-        if self._form is None or size != self.built.size_px:
+        width, height = pair.visible.size_px
+        size = tensor_size((width, height))
+        if not hasattr(self, "built") or size != self.built.size_px:
             self.built = build(self._bundle, self._device, size_px=size, precision=self._precision)
             self.engine = self.built.load()
-        matrix = self._registration(visible[1], thermal[1])
-        self._pack = Pack(visible, thermal, registration=matrix, bits=self._bits)
-        self._unpack = Unpack(visible)
-        self._agc = Agc(self._spec, thermal[0])
-        self.rgb = np.zeros((visible[1][1], visible[1][0], 3), np.uint8)
-        self._form = (visible, thermal)
+        self._unpack = Unpack((pair.visible.format, (width, height)))
+        self.rgb = np.zeros((height, width, 3), np.uint8)
 
     def forget(self) -> None:
         """The next pair is not of the same scene: the thermal range starts anew."""
-        if self._form:
-            self._agc.reset()
+        self._packer.forget()
 
     def pack(self, pair: FramePair) -> None:
         """First stage: the pair into the engine's input."""
-        low, high = self._agc.range(pair.thermal)
-        self._pack(pair, self.engine.x, low=low, high=high)
-        if pair.thermal.format is PixelFormat.Y16:
-            self._agc.update(*self._pack.histogram())
+        self._packer.pack(pair, self.engine.x)
 
     def execute(self) -> None:
         """Second stage: the student."""

@@ -18,11 +18,12 @@ from edgefusion.core.errors import MachineError, RunError, UsageError
 from edgefusion.core.frames import FramePair
 from edgefusion.core.rig import Rig, load_rig, registered
 from edgefusion.kernels.cpu import to_rgb
+from edgefusion.kernels.inputs import Registration
 from edgefusion.recordings.images import write_png
 from edgefusion.recordings.options import chosen_recording
 from edgefusion.recordings.recording import Recording
 from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
-from runtime.fusion import Fusion, Registration
+from runtime.fusion import Fusion
 from runtime.pipeline import Pipeline, Statistics, stop_on_signals
 from runtime.record import RunRecord, make_record, write_record
 from runtime.sinks import open_sink
