@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edgefusion.core.errors import BundleError, MachineError
 
 MANIFEST = "manifest.json"
-SCHEMA = 1
+SCHEMA = 2
+"""2 added ``gates``; a bundle of schema 1 is read as one whose FP16 and INT8 models passed none."""
 
 OPERATORS = frozenset({"Conv", "Relu", "Clip", "Sigmoid", "Add", "Mul", "Slice"})
 """The engine contract's: what every accelerator runs, a DLA too."""
@@ -78,8 +79,30 @@ class Training(_Part):
     versions: dict[str, str]
 
 
+class Gate(_Part):
+    """What the quality gate of a precision found; the figures themselves are in ``quality.json``.
+
+    Attributes:
+        passed: every gated figure's interval was within the budget.
+        accepted: it was not, and whoever made the bundle took it nevertheless (``--accept-drop``).
+        max_drop: the budget, a share of each FP32 figure.
+        holdout: what was judged on, in words.
+        pairs: how many frame pairs.
+        psnr_db: of the output against FP32's, before rounding, over all pairs.
+        numerics: what computed it.
+    """
+
+    passed: bool
+    accepted: bool
+    max_drop: float
+    holdout: str
+    pairs: int
+    psnr_db: float
+    numerics: str
+
+
 class Manifest(_Part):
-    """``manifest.json``, schema 1."""
+    """``manifest.json``, schema 2."""
 
     schema_version: int = Field(alias="schema")
     name: str
@@ -88,6 +111,7 @@ class Manifest(_Part):
     layout: Layout
     agc: AgcInfo
     precisions: dict[Precision, str] = Field(description="precision -> model file")
+    gates: dict[Precision, Gate] = Field({}, description="of every precision but fp32")
     training: Training
     files: dict[str, str] = Field(description="file -> SHA-256")
     digest: str = Field(description="SHA-256 of this manifest without this field")
@@ -100,15 +124,27 @@ class Bundle:
     path: Path
     manifest: Manifest
 
-    def model(self, precision: Precision) -> Path:
+    def model(self, precision: Precision, *, ungated: bool = False) -> Path:
         """The ONNX file of a precision.
 
+        Args:
+            precision: which.
+            ungated: also without a passed quality gate.
+
         Raises:
-            BundleError: the bundle has no such precision.
+            BundleError: the bundle has no such precision, or it passed no quality gate and not ``ungated``.
         """
         if precision not in self.manifest.precisions:
             have = ", ".join(self.manifest.precisions)
             raise BundleError(f"no {precision} model", where=self.path, remedy=f"it has: {have}")
+        gate = self.manifest.gates.get(precision)
+        if precision != "fp32" and not ungated and not (gate and gate.passed):
+            what = "is over its quality budget" if gate else "passed no quality gate"
+            raise BundleError(
+                f"the {precision} model {what}",
+                where=self.path,
+                remedy="edgefusion quantize makes one that passed; --ungated takes it as it is",
+            )
         return self.path / self.manifest.precisions[precision]
 
 
@@ -205,14 +241,24 @@ def _digest(raw: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def add_model(bundle: Bundle, precision: Precision, model: bytes) -> Bundle:
-    """The bundle again, in its place, with one more precision or another model for one it has.
+def add_models(
+    bundle: Bundle, models: dict[Precision, bytes], gates: dict[Precision, Gate], files: dict[str, bytes]
+) -> Bundle:
+    """The bundle again, in its place, with more precisions or other models for those it has.
+
+    Args:
+        bundle: to add to.
+        models: precision -> ONNX.
+        gates: of each of ``models``.
+        files: to lie beside them: name -> content.
 
     Raises:
         MachineError: the place is not writable or full; the bundle is as it was.
     """
-    fields = bundle.manifest.model_dump(by_alias=True, exclude={"files", "digest", "schema_version"})
-    files = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
-    name = f"model.{precision}.onnx"
-    fields["precisions"] = {**fields["precisions"], precision: name}
-    return write_bundle(bundle.path, {**files, name: model}, fields)
+    fields = bundle.manifest.model_dump(by_alias=True, mode="json", exclude={"files", "digest", "schema_version"})
+    kept = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
+    names = {precision: f"model.{precision}.onnx" for precision in models}
+    fields["precisions"] |= names
+    fields["gates"] |= {precision: gate.model_dump() for precision, gate in gates.items()}
+    added = {names[precision]: model for precision, model in models.items()}
+    return write_bundle(bundle.path, {**kept, **added, **files}, fields)

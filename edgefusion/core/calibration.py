@@ -26,6 +26,9 @@ LIST = "calibration.json"
 SCHEMA = 1
 
 Light = Literal["day", "night"]
+NIGHT_LUMA = 0.2
+"""A visible frame whose mean luma (0..1) is lower was taken at night."""
+
 Tensor = npt.NDArray[np.float32]
 
 
@@ -99,6 +102,10 @@ class CalibrationSet:
         """
         for frame in self.list.frames if frames is None else frames:
             yield self._tensor(frame)
+
+    def list_bytes(self) -> bytes:
+        """The list as it lies on disk."""
+        return (self.path / LIST).read_bytes()
 
     def check_for(self, bundle: Bundle) -> None:
         """Raises InputError if the tensors are not what the bundle's student sees."""

@@ -5,6 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+RESAMPLES = 2000
+CHUNK = 100
+LEVEL = (2.5, 97.5)
+"""Percentiles of an interval of 95 %."""
+
+Figures = npt.NDArray[np.float64]
+
 
 def fitting_block(pictures: int, block: int) -> int:
     """The block's length, or a quarter of a clip shorter than four of them: of a single block nothing can be learnt."""
@@ -26,3 +33,29 @@ def draw_counts(draw: np.random.Generator, pictures: int, block: int = 1) -> npt
     starts = draw.integers(pictures, size=-(-pictures // block))
     places = (starts[:, None] + np.arange(block)) % pictures
     return np.bincount(places.reshape(-1)[:pictures], minlength=pictures)
+
+
+def resampled_means(figures: Figures, *, seed: int, resamples: int = RESAMPLES, block: int = 1) -> Figures:
+    """Means [resamples, columns] over pictures drawn with replacement; every column sees the same draws.
+
+    Args:
+        figures: [pictures, columns], at least one picture, no NaN.
+        seed: of the draws.
+        resamples: how many.
+        block: so many in a row depend on each other; 1 where each picture stands for itself.
+    """
+    draw = np.random.default_rng(seed)
+    mean = figures.mean(axis=0)
+    means = np.empty((resamples, figures.shape[1]))
+    block = fitting_block(len(figures), block)
+    for start in range(0, resamples, CHUNK):
+        part = means[start : start + CHUNK]
+        part[:] = mean + _weights(draw, len(figures), len(part), block) @ (figures - mean)
+    return means
+
+
+def _weights(draw: np.random.Generator, pictures: int, draws: int, block: int) -> Figures:
+    """[draws, pictures]: the share each picture has in each draw."""
+    if block == 1:
+        return draw.multinomial(pictures, np.full(pictures, 1 / pictures), size=draws) / pictures
+    return np.stack([draw_counts(draw, pictures, block) for _ in range(draws)]) / pictures

@@ -12,6 +12,7 @@ from edgefusion.core.errors import MachineError, UsageError
 from edgefusion.core.optional import require
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.metrics.fusion import LOWER_IS_BETTER, METRICS, known_metrics
+from edgefusion.metrics.resampling import RESAMPLES
 from runtime.capture.approach import Approach
 from runtime.capture.simulated import SimulatedRig
 from runtime.evaluate import summary
@@ -25,7 +26,6 @@ from runtime.evaluate.page import make_thumbnails, shown_pairs, write_page
 from runtime.evaluate.pair_job import judge_pairs
 from runtime.evaluate.result import SCHEMA, Braking, Evaluation
 from runtime.evaluate.settings import EvaluateSettings, Judged, listed
-from runtime.evaluate.statistics import RESAMPLES
 from runtime.evaluate.sweep import parse_degrade, parse_misalign
 from runtime.evaluate.text import write_csv
 

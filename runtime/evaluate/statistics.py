@@ -9,13 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from edgefusion.metrics.resampling import draw_counts, fitting_block
+from edgefusion.metrics.resampling import LEVEL, RESAMPLES, fitting_block, resampled_means
 
 Figures = npt.NDArray[np.float64]
-
-RESAMPLES = 2000
-CHUNK = 100
-LEVEL = (2.5, 97.5)
 
 
 def bootstrap(
@@ -37,16 +33,9 @@ def bootstrap(
     Returns:
         mean, low, high: [columns] each.
     """
-    pairs = len(figures)
-    draw = np.random.default_rng(seed)
-    mean = figures.mean(axis=0)
-    means = np.empty((resamples, figures.shape[1]))
-    block = fitting_block(pairs, block)
-    for start in range(0, resamples, CHUNK):
-        part = means[start : start + CHUNK]
-        part[:] = _weights(draw, pairs, len(part), block) @ (figures - mean)
+    means = resampled_means(figures, seed=seed, resamples=resamples, block=block)
     low, high = np.percentile(means, LEVEL, axis=0)
-    return mean, mean + low, mean + high
+    return figures.mean(axis=0), low, high
 
 
 def share(count: int, total: int) -> tuple[float, float, float]:
@@ -56,13 +45,6 @@ def share(count: int, total: int) -> tuple[float, float, float]:
     """
     interval = stats.binomtest(count, total).proportion_ci(0.95, method="wilson")
     return count / total, float(interval.low), float(interval.high)
-
-
-def _weights(draw: np.random.Generator, pairs: int, draws: int, block: int) -> Figures:
-    """[draws, pairs]: the share each pair has in each draw."""
-    if block == 1:
-        return draw.multinomial(pairs, np.full(pairs, 1 / pairs), size=draws) / pairs
-    return np.stack([draw_counts(draw, pairs, block) for _ in range(draws)]) / pairs
 
 
 def block_means(figures: Figures, block: int) -> Figures:

@@ -7,9 +7,9 @@ import numpy as np
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.metrics.detection import FIGURES
 from edgefusion.metrics.fusion import METRICS
+from edgefusion.metrics.resampling import RESAMPLES
 from runtime.evaluate import result as parts
 from runtime.evaluate.measure import Measured, Plan
-from runtime.evaluate.statistics import RESAMPLES
 from runtime.evaluate.summary import SCENES, curves, entry_results
 from runtime.evaluate.sweep import Condition
 
