@@ -115,6 +115,20 @@ def is_int8(graph: Graph, node: onnx.NodeProto) -> bool:
     return node.op_type == "Conv" and made_by == ["DequantizeLinear"] * 2
 
 
+def load(content: bytes) -> onnx.ModelProto:
+    """A model that is valid ONNX.
+
+    Raises:
+        InputError: it is not.
+    """
+    try:
+        model = onnx.load_model_from_string(content)
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # protobuf and the checker have no common class
+        raise InputError(f"not a valid ONNX model ({str(error).splitlines()[0]})") from error
+    return model
+
+
 def parse(content: bytes) -> onnx.ModelProto:
     """A model that this room can work on.
 
@@ -122,11 +136,7 @@ def parse(content: bytes) -> onnx.ModelProto:
         InputError: not ONNX, of another opset, with shapes that are not fixed, or with an operator that is not in
             ``KNOWN``, named with its node.
     """
-    try:
-        model = onnx.load_model_from_string(content)
-        onnx.checker.check_model(model, full_check=True)
-    except Exception as error:  # protobuf and the checker have no common class
-        raise InputError(f"not a valid ONNX model ({str(error).splitlines()[0]})") from error
+    model = load(content)
     opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     if opsets != {"ai.onnx": OPSET}:
         raise InputError(f"the model is of opset {opsets}, not {OPSET}", remedy="export the student again")

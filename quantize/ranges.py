@@ -26,9 +26,6 @@ HEADROOM = 1.25
 """The max method's ranges are widened by this. A few hundred frames of one drive do not hold the largest activation of
 the next; clipping it costs far more than a coarser step (docs/quantization.md)."""
 
-PASSED_ON = ("Relu", "Clip", "MaxPool", "QuantizeLinear", "DequantizeLinear")
-"""Between a residual Add and the convolution that reads it."""
-
 
 def quantized_tensors(graph: Graph) -> list[str]:
     """The activations that become int8: inputs of convolutions, and both inputs of every residual Add, in order."""
@@ -38,18 +35,19 @@ def quantized_tensors(graph: Graph) -> list[str]:
 
 
 def residual_additions(graph: Graph, readers: Collection[str] | None = None) -> list[onnx.NodeProto]:
-    """Adds of two activations whose sum a convolution reads, one of ``readers`` if given; no sum of the blend is."""
+    """Adds of two activations whose sum goes on to a convolution, one of ``readers`` if given; the blend's do not."""
     return [
         node
         for node in graph.of_kind("Add")
-        if all(name in graph.makers for name in node.input) and _read_by(graph, node.output[0], readers)
+        if all(name in graph.makers for name in node.input) and _goes_to(graph, node.output[0], readers)
     ]
 
 
-def _read_by(graph: Graph, tensor: str, readers: Collection[str] | None) -> bool:
+def _goes_to(graph: Graph, tensor: str, readers: Collection[str] | None) -> bool:
     return any(
-        (node.op_type == "Conv" and (readers is None or node.name in readers))
-        or (node.op_type in PASSED_ON and _read_by(graph, node.output[0], readers))
+        (readers is None or node.name in readers)
+        if node.op_type == "Conv"
+        else node.op_type != "Add" and any(_goes_to(graph, name, readers) for name in node.output)
         for node in graph.users(tensor)
     )
 

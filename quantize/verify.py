@@ -13,7 +13,7 @@ import onnx
 
 from edgefusion.core.bundle import Precision
 from edgefusion.core.errors import InputError
-from quantize.graph import KNOWN, OPSET, Graph, is_int8
+from quantize.graph import KNOWN, OPSET, Graph, is_int8, load
 from quantize.ranges import residual_additions
 
 FLOAT, HALF, INT8 = (getattr(onnx.TensorProto, kind) for kind in ("FLOAT", "FLOAT16", "INT8"))
@@ -26,9 +26,7 @@ def verify(content: bytes, precision: Precision) -> None:
     Raises:
         InputError: the rules it breaks, each with its node.
     """
-    model = onnx.load_model_from_string(content)
-    onnx.checker.check_model(model, full_check=True)
-    broken = list(_broken(Graph(model), precision))
+    broken = list(_broken(Graph(load(content)), precision))
     if broken:
         more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
         raise InputError(f"the {precision} model breaks the engine contract: {'; '.join(broken[:5])}{more}")

@@ -12,14 +12,14 @@ from runtime.engines.cache import BuiltEngine, build
 
 
 def build_engine(
-    bundle_path: Path | None, device_name: str, *, precision: Precision, size: Size | None, force: bool
+    bundle_path: Path | None, device_name: str, *, precision: Precision, size: Size | None, force: bool, ungated: bool
 ) -> BuiltEngine:
     """Compile, or find in the cache.
 
     Raises:
         EdgeFusionError: whatever is wrong with the bundle, the device or the cache.
     """
-    bundle, device = load_bundle(bundle_path), find_device(device_name)
+    bundle, device = load_bundle(bundle_path, ungated=ungated), find_device(device_name)
     size = size or bundle.manifest.layout.size_px
     return build(bundle, device, size_px=size, precision=precision, force=force)
 

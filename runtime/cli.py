@@ -16,6 +16,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
 
 
+_UNGATED = click.option("--ungated", is_flag=True, help="Take a model that passed no quality gate.")
+
+
 def _json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
 
@@ -31,6 +34,7 @@ def _engine_options(command: Command) -> Command:
             show_default=True,
             help="Which of the bundle's models.",
         ),
+        _UNGATED,
     )
     for option in reversed(options):
         command = option(command)
@@ -94,6 +98,7 @@ def build(bundle_path: Path | None, device_name: str, as_json: bool, **options: 
     "--precision", "precisions", multiple=True, type=click.Choice(["fp32", "fp16", "int8"]), default=["fp16"],
     show_default=True, help="Which of the bundles' models.",
 )  # fmt: skip
+@_UNGATED
 @click.option("--device", "device_name", default="auto", show_default=True, help="See edgefusion devices.")
 @click.option(
     "--fused",

@@ -43,6 +43,7 @@ class RunSettings:
     bundle_path: Path | None = None
     device_name: str = "auto"
     precision: Precision = "fp16"
+    ungated: bool = False
     rig_path: Path | None = None
     output: str | None = None
     preview: Path | None = None
@@ -73,7 +74,8 @@ def run(settings: RunSettings, show: Show = lambda statistics: None) -> RunRecor
     Raises:
         EdgeFusionError: whatever is wrong with the settings, the input, this machine or the run.
     """
-    bundle, device = load_bundle(settings.bundle_path), find_device(settings.device_name)
+    bundle = load_bundle(settings.bundle_path, ungated=settings.ungated)
+    device = find_device(settings.device_name)
     source = _open_source(settings)
     for path in (settings.preview, settings.record):
         _check_folder(path)

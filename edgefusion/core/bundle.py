@@ -119,17 +119,17 @@ class Manifest(_Part):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose every byte was checked against its manifest."""
+    """A bundle whose every byte was checked against its manifest.
+
+    ``ungated``: whoever loaded it also takes models that passed no quality gate.
+    """
 
     path: Path
     manifest: Manifest
+    ungated: bool = False
 
-    def model(self, precision: Precision, *, ungated: bool = False) -> Path:
+    def model(self, precision: Precision) -> Path:
         """The ONNX file of a precision.
-
-        Args:
-            precision: which.
-            ungated: also without a passed quality gate.
 
         Raises:
             BundleError: the bundle has no such precision, or it passed no quality gate and not ``ungated``.
@@ -138,7 +138,7 @@ class Bundle:
             have = ", ".join(self.manifest.precisions)
             raise BundleError(f"no {precision} model", where=self.path, remedy=f"it has: {have}")
         gate = self.manifest.gates.get(precision)
-        if precision != "fp32" and not ungated and not (gate and gate.passed):
+        if precision != "fp32" and not self.ungated and not (gate and gate.passed):
             what = "is over its quality budget" if gate else "passed no quality gate"
             raise BundleError(
                 f"the {precision} model {what}",
@@ -153,11 +153,12 @@ def shipped_bundle() -> Path:
     return Path(str(resources.files("edgefusion.assets"))) / "proxy-nano"
 
 
-def load_bundle(path: Path | None = None) -> Bundle:
+def load_bundle(path: Path | None = None, *, ungated: bool = False) -> Bundle:
     """Read a bundle and check the hash of every file.
 
     Args:
         path: the bundle's directory; the shipped one if None.
+        ungated: also take models that passed no quality gate.
 
     Raises:
         BundleError: not a bundle, of a newer schema, or changed since it was written.
@@ -176,7 +177,7 @@ def load_bundle(path: Path | None = None) -> Bundle:
     unlisted = set(manifest.precisions.values()) - set(manifest.files)
     if unlisted:
         raise BundleError(f"no hash for {', '.join(sorted(unlisted))}", where=path / MANIFEST)
-    return Bundle(path, manifest)
+    return Bundle(path, manifest, ungated)
 
 
 def write_bundle(path: Path, files: dict[str, bytes], fields: dict[str, Any]) -> Bundle:

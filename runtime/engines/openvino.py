@@ -53,7 +53,8 @@ class OpenVinoBackend:
             compiled = self._core.compile_model(_with_float_io(model), "CPU", self._hints(precision))
         except RuntimeError as error:
             raise BundleError(f"OpenVINO cannot compile the model ({_first_line(error)})") from error
-        compute = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        hint = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        compute = "i8" if _convolves_integers(compiled) else hint
         return Compiled(compiled.export_model().getvalue(), compute)
 
     def _hints(self, precision: Precision) -> dict[str, Any]:
@@ -113,6 +114,16 @@ def _cpuinfo(key: str) -> str:
     except OSError:
         return ""
     return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), "")
+
+
+def _convolves_integers(compiled: ov.CompiledModel) -> bool:
+    """Whether the plugin really put a convolution into integers, as its own graph says."""
+    facts = [operation.get_rt_info() for operation in compiled.get_runtime_model().get_ops()]
+    return any(
+        fact["layerType"].astype(str) == "Convolution" and fact["runtimePrecision"].astype(str) in ("u8", "i8")
+        for fact in facts
+        if "layerType" in fact
+    )
 
 
 def _with_float_io(model: ov.Model) -> ov.Model:

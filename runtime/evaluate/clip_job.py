@@ -80,7 +80,9 @@ def judge_clip(
         EdgeFusionError: whatever is wrong with the settings, the clip, an entry or this machine.
     """
     bundles = settings.bundles or (None,)
-    students, agc = open_students(bundles, settings.precisions, find_device(settings.device_name))
+    students, agc = open_students(
+        bundles, settings.precisions, find_device(settings.device_name), ungated=settings.ungated
+    )
     frames = SIMULATED_FRAMES if settings.simulated and settings.frames is None else settings.frames
     with progress("reading", frames, hidden=settings.quiet) as advance:
         clip = look_through(footage, agc, frames=frames, advance=advance)

@@ -94,7 +94,7 @@ class Student:
 
     def open(self) -> Fuse:
         """Load the bundle; engines are built for each size that comes."""
-        fusion = Fusion(load_bundle(self.bundle), find_device(self.device), precision=self.precision)
+        fusion = Fusion(load_bundle(self.bundle, ungated=True), find_device(self.device), precision=self.precision)
 
         def fuse(pair: FramePair) -> Fused:
             fusion.prepare(pair)
@@ -186,15 +186,15 @@ def _grey_rgb(levels: Levels) -> Bytes:
 
 
 def open_students(
-    bundles: Sequence[Path | None], precisions: Sequence[Precision], device: Device
+    bundles: Sequence[Path | None], precisions: Sequence[Precision], device: Device, *, ungated: bool
 ) -> tuple[list[Student], AgcSpec]:
     """An entry for each bundle and precision, and the gain control of the first bundle.
 
     Raises:
-        BundleError: a damaged bundle, or one without that precision.
+        BundleError: a damaged bundle, or one without that precision, or without its gate and not ``ungated``.
         MachineError: no backend for the device here.
     """
-    loaded = [load_bundle(path) for path in bundles]
+    loaded = [load_bundle(path, ungated=ungated) for path in bundles]
     students = [
         _student(path, bundle, name, precision, device)
         for path, bundle, name in zip(bundles, loaded, _names(bundles, loaded), strict=True)

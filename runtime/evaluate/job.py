@@ -107,7 +107,9 @@ def _braking(settings: EvaluateSettings, entries: Sequence[Entry], agc: AgcSpec,
 
 def _unmeasured(settings: EvaluateSettings) -> tuple[Sequence[Entry], AgcSpec]:
     """What drives where there is nothing to measure it on."""
-    students, agc = open_students(settings.bundles or (None,), settings.precisions, find_device(settings.device_name))
+    students, agc = open_students(
+        settings.bundles or (None,), settings.precisions, find_device(settings.device_name), ungated=settings.ungated
+    )
     entries = in_order(students, [], agc, baselines=settings.baselines)
     check_names(entries)
     return entries, agc

@@ -74,7 +74,9 @@ def _entries(settings: EvaluateSettings, pairs: Sequence[ImagePair]) -> tuple[li
     folders = [find_fused(given, pairs) for given in settings.fused]
     complete = complete_pairs(pairs, folders, intersect=settings.intersect)
     bundles = settings.bundles
-    students, agc = open_students(bundles or (None,), settings.precisions, find_device(settings.device_name))
+    students, agc = open_students(
+        bundles or (None,), settings.precisions, find_device(settings.device_name), ungated=settings.ungated
+    )
     compared = students if bundles or not folders else []
     return in_order(compared, folders, agc, baselines=settings.baselines), agc, complete
 

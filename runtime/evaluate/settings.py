@@ -29,6 +29,7 @@ class EvaluateSettings:
     split: str = "val"
     bundles: tuple[Path, ...] = ()
     precisions: tuple[Precision, ...] = ("fp16",)
+    ungated: bool = False
     device_name: str = "auto"
     fused: tuple[str, ...] = ()
     baselines: bool = True

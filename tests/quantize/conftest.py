@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("modelopt", reason="modelopt comes with [quantize]")
+
+import numpy as np
+from bundles import small_bundle, small_model, write_calibration
+
+from edgefusion.core.bundle import Bundle
+from edgefusion.core.calibration import CalibrationSet
+from quantize.graph import parse
+from quantize.int8 import Recipe, make_recipe
+from quantize.ranges import Inputs
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return small_bundle(tmp_path / "bundle")
+
+
+@pytest.fixture(scope="session")
+def calibration(tmp_path_factory: pytest.TempPathFactory) -> CalibrationSet:
+    folder = tmp_path_factory.mktemp("calibration")
+    return write_calibration(folder / "set", small_bundle(folder / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def frames(calibration: CalibrationSet) -> Inputs:
+    return np.stack([x.astype(np.float16) for x in calibration.tensors()])
+
+
+@pytest.fixture(scope="session")
+def recipe(frames: Inputs) -> Recipe:
+    return make_recipe(parse(small_model()), frames, "max", seed=0)
