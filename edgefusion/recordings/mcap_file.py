@@ -164,12 +164,12 @@ class McapFile:
             raise RecordingError(f"cannot be read ({error.strerror})", where=self.path) from error
         except _DAMAGE as error:
             raise RecordingError(
-                f"damaged ({error or type(error).__name__})", where=self.path, remedy="copy it again"
+                f"damaged ({str(error) or type(error).__name__})", where=self.path, remedy="copy it again"
             ) from error
 
 
 def _ends_whole(stream: IO[bytes]) -> bool:
-    """Whether a file ends as it should.
+    """Whether a file ends as it should; the stream is at its start again.
 
     Raises:
         RecordingError: it does not even begin so.
@@ -178,7 +178,9 @@ def _ends_whole(stream: IO[bytes]) -> bool:
         raise RecordingError("not an MCAP file", where=stream.name, remedy="give a recording of ROS 2 or edgefusion")
     size = stream.seek(0, os.SEEK_END)
     stream.seek(-len(MAGIC), os.SEEK_END)
-    return size > len(MAGIC) and stream.read() == MAGIC
+    whole = size > len(MAGIC) and stream.read() == MAGIC
+    stream.seek(0)
+    return whole
 
 
 def _statistics(summary: Summary) -> Statistics | None:

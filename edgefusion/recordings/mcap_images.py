@@ -88,7 +88,7 @@ class Decoder:
                     return decode(entry.message.data)
         except Exception as error:  # each library has errors of its own
             raise RecordingError(
-                f"the message at {entry.message.log_time} ns cannot be decoded ({error or type(error).__name__})",
+                f"the message at {entry.message.log_time} ns cannot be decoded ({str(error) or type(error).__name__})",
                 where=entry.topic, remedy="copy the recording again, or record it again",
             ) from error  # fmt: skip
         raise RecordingError(
