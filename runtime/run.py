@@ -39,6 +39,7 @@ class RunSettings:
     recording: Path | None = None
     visible: Path | None = None
     thermal: Path | None = None
+    topics: tuple[str, str] | None = None
     intersect: bool = False
     bundle_path: Path | None = None
     device_name: str = "auto"
@@ -104,7 +105,9 @@ def run(settings: RunSettings, show: Show = lambda statistics: None) -> RunRecor
 
 
 def _open_source(settings: RunSettings) -> _Source:
-    recording = chosen_recording(settings.recording, settings.visible, settings.thermal, intersect=settings.intersect)
+    recording = chosen_recording(
+        settings.recording, settings.visible, settings.thermal, intersect=settings.intersect, topics=settings.topics
+    )
     rig = load_rig(settings.rig_path) if settings.rig_path else None
     if recording is None:
         return _simulated(settings, rig)

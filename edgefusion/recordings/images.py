@@ -34,7 +34,7 @@ def read_visible(path: Picture) -> npt.NDArray[np.uint8]:
     Raises:
         RecordingError: missing, unreadable, truncated, empty or floating-point image.
     """
-    image = _open(path)
+    image = open_image(path)
     if image.mode.startswith("I"):
         return np.repeat((_counts(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
     return np.asarray(image.convert("RGB"), np.uint8)
@@ -46,20 +46,33 @@ def read_thermal(path: Picture) -> Pixels:
     Raises:
         RecordingError: as ``read_visible``, or a picture in false colour.
     """
-    image = _open(path)
+    image = open_image(path)
     if image.mode.startswith("I"):
         return _counts(image)
     if image.mode in ("1", "L", "LA"):
         return np.asarray(image.convert("L"), np.uint8)
-    rgb = np.asarray(image.convert("RGB"), np.int16)
-    if np.ptp(rgb, axis=2).max() > FALSE_COLOUR_LEVELS:
+    return grey(np.asarray(image.convert("RGB"), np.uint8), str(path))
+
+
+def grey(rgb: npt.NDArray[np.uint8], where: str) -> npt.NDArray[np.uint8]:
+    """[H, W] of a grey picture [H, W, 3].
+
+    Raises:
+        RecordingError: it is in false colour.
+    """
+    if (rgb.max(axis=2) - rgb.min(axis=2)).max() > FALSE_COLOUR_LEVELS:
         raise RecordingError(
-            "this thermal picture is in false colour", where=str(path), remedy="export it as grey, 8- or 16-bit"
+            "this thermal picture is in false colour", where=where, remedy="export it as grey, 8- or 16-bit"
         )
-    return np.asarray(image.convert("L"), np.uint8)
+    return np.asarray(Image.fromarray(rgb).convert("L"), np.uint8)
 
 
-def _open(path: Picture) -> Image.Image:
+def open_image(path: Picture) -> Image.Image:
+    """A picture whose pixels are loaded, in whatever mode it has.
+
+    Raises:
+        RecordingError: missing, unreadable, truncated, empty or floating-point image.
+    """
     image: Image.Image
     try:
         with Image.open(io.BytesIO(path.read_bytes())) as image:

@@ -1,4 +1,4 @@
-"""Opening a recording: a folder or two paths, images or videos, as one stream of frame pairs."""
+"""Opening a recording: an MCAP file, a folder or two paths, images or videos, as one stream of frame pairs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Recording(Protocol):
     """Frame pairs of the past, in order.
 
     Attributes:
-        length: number of pairs, 0 if unknown.
+        length: number of pairs, 0 if unknown; of an MCAP file the most there can be.
         fps: frames per second, or None for still images, which are unrelated to each other.
     """
 
@@ -79,13 +79,16 @@ class VideoRecording:
         warnings.warn(f"{what}: fusing the frames that both have", stacklevel=3)
 
 
-def open_recording(visible: Path, thermal: Path, *, intersect: bool = False) -> Recording:
-    """A recording from two folders of images or two videos.
+def open_recording(
+    visible: Path, thermal: Path, *, intersect: bool = False, topics: tuple[str, str] | None = None
+) -> Recording:
+    """A recording from two folders of images, two videos, or an MCAP file, which is both cameras' path.
 
     Args:
-        visible: folder or video of the visible camera.
-        thermal: the same of the thermal camera.
+        visible: folder or video of the visible camera, or an MCAP file.
+        thermal: the same of the thermal camera; the same MCAP file.
         intersect: fuse what both have, with a warning, where names or frame counts do not match.
+        topics: the visible and the thermal topic of an MCAP file; by default found by name or encoding.
 
     Raises:
         RecordingError: missing, unreadable, or not matching.
@@ -95,27 +98,62 @@ def open_recording(visible: Path, thermal: Path, *, intersect: bool = False) -> 
             raise RecordingError("no such file or folder", where=path)
     if visible.is_dir() != thermal.is_dir():
         raise RecordingError(f"one of {visible} and {thermal} is a folder and the other a file")
+    if is_mcap(visible) or is_mcap(thermal):
+        return _open_mcap(visible, thermal, topics)
     kind: type[ImageRecording | VideoRecording] = ImageRecording if visible.is_dir() else VideoRecording
     return kind(visible, thermal, intersect=intersect)
 
 
-def locate(folder: Path) -> tuple[Path, Path]:
-    """The two halves of a recording folder: ``visible/`` and ``thermal/``, or the one video in each.
+def is_mcap(path: Path) -> bool:
+    """Whether a path names an MCAP file."""
+    return path.suffix.lower() == ".mcap" and not path.is_dir()
+
+
+def _open_mcap(visible: Path, thermal: Path, topics: tuple[str, str] | None) -> Recording:
+    from edgefusion.recordings.mcap import McapRecording
+
+    if visible != thermal:
+        raise RecordingError(
+            f"{visible} and {thermal} are not one MCAP file", remedy="give one that has both cameras as --recording"
+        )
+    return McapRecording(visible, topics)
+
+
+def locate(path: Path) -> tuple[Path, Path]:
+    """The two halves of a recording: ``visible/`` and ``thermal/``, the one video in each, or twice the MCAP file.
+
+    Args:
+        path: a folder with ``visible/`` and ``thermal/``, an MCAP file, or the folder of a ROS 2 bag with one in it.
 
     Raises:
-        RecordingError: not such a folder, or several videos to choose from.
+        RecordingError: no such thing.
+        UsageError: several videos or MCAP files to choose from.
     """
-    if not folder.exists():
-        raise RecordingError("no such folder", where=folder)
-    if not folder.is_dir():
-        raise RecordingError("not a folder", where=folder, remedy="give two files with --visible and --thermal")
-    return _half(folder / "visible"), _half(folder / "thermal")
+    if not path.exists():
+        raise RecordingError(f"no such {'file' if is_mcap(path) else 'folder'}", where=path)
+    if is_mcap(path):
+        return path, path
+    if not path.is_dir():
+        raise RecordingError(
+            "neither a folder nor an MCAP file", where=path, remedy="give two files with --visible and --thermal"
+        )
+    files = sorted(file for file in path.iterdir() if is_mcap(file))
+    if not files or (path / "visible").is_dir():
+        return _half(path / "visible"), _half(path / "thermal")
+    if len(files) > 1:
+        raise UsageError(
+            f"several MCAP files ({images.first_names([file.name for file in files])})", where=path,
+            remedy="give one of them, or join them with ros2 bag convert",
+        )  # fmt: skip
+    return files[0], files[0]
 
 
 def _half(folder: Path) -> Path:
     if not folder.is_dir():
         raise RecordingError(
-            f"no {folder.name}/ in it", where=folder.parent, remedy="a recording holds visible/ and thermal/"
+            f"no {folder.name}/ in it",
+            where=folder.parent,
+            remedy="a recording holds visible/ and thermal/, or is MCAP",
         )
     videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in video.SUFFIXES)
     if len(videos) > 1:

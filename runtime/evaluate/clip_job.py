@@ -39,7 +39,7 @@ def find_footage(settings: EvaluateSettings) -> Footage | None:
         UsageError: no source and nothing that does without, several, or options that do not go with it.
         EdgeFusionError: a recording or rig.toml that cannot be read.
     """
-    paths = chosen_paths(settings.recording, settings.visible, settings.thermal)
+    paths = chosen_paths(settings.recording, settings.visible, settings.thermal, topics=settings.topics)
     given = [settings.pairs is not None, paths is not None, settings.simulated]
     if sum(given) > 1:
         raise UsageError("several sources", remedy=f"give one of {SOURCES}")
@@ -52,7 +52,7 @@ def find_footage(settings: EvaluateSettings) -> Footage | None:
     if paths is None or stills:
         return None
     rig = load_rig(settings.rig_path) if settings.rig_path else None
-    return recorded(paths, intersect=settings.intersect, rig=rig)
+    return recorded(paths, intersect=settings.intersect, topics=settings.topics, rig=rig)
 
 
 def _check_options(settings: EvaluateSettings, *, clip: bool) -> None:
@@ -61,7 +61,8 @@ def _check_options(settings: EvaluateSettings, *, clip: bool) -> None:
         f"{', '.join(judging_only)} without pairs or a clip": bool(judging_only),
         "--frames is for clips": settings.frames is not None and not clip,
         "--fog is for the simulated rig": bool(settings.fog) and not settings.simulated,
-        "--rig is for a recording of videos": settings.rig_path is not None and (settings.simulated or not clip),
+        "--rig is for a recording of videos or MCAP": settings.rig_path is not None
+        and (settings.simulated or not clip),
         "--misalign and --degrade are for pairs": clip and bool(settings.misalign or settings.degrade),
         "--labels is for pairs or a recording": settings.simulated and settings.labels is not None,
         "--classes names the classes of labels": settings.simulated and settings.classes is not None,

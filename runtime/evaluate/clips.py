@@ -11,7 +11,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -21,7 +21,7 @@ from edgefusion.core.frames import FramePair
 from edgefusion.core.geometry import Matrix, Size
 from edgefusion.core.rig import Rig, registered
 from edgefusion.kernels.agc import AgcSpec
-from edgefusion.recordings.recording import open_recording
+from edgefusion.recordings.recording import is_mcap, open_recording
 from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
 from runtime.evaluate.store import code_version
 from runtime.evaluate.views import RegisteredThermal, SteadyGain
@@ -105,13 +105,14 @@ class Footage(Protocol):
 
 @dataclass(frozen=True)
 class Recorded:
-    """Two videos.
+    """Two videos, or an MCAP file.
 
     Args:
-        visible, thermal: the files.
+        visible, thermal: the files, or twice the one.
         fps: frames a second.
         length: number of frames as the files state, 0 if they do not.
         intersect: take the frames that both have.
+        topics: of an MCAP file.
         rig: the two cameras' registration, where they do not show the same view already.
     """
 
@@ -120,12 +121,17 @@ class Recorded:
     fps: float
     length: int = 0
     intersect: bool = False
+    topics: tuple[str, str] | None = None
     rig: Rig | None = None
 
     @property
     def name(self) -> str:
-        """Both files."""
-        return f"{self.visible} and {self.thermal}"
+        """The files."""
+        return " and ".join(str(path) for path in self._files)
+
+    @property
+    def _files(self) -> list[Path]:
+        return list(dict.fromkeys((self.visible, self.thermal)))
 
     @property
     def bits(self) -> int:
@@ -133,18 +139,18 @@ class Recorded:
         return self.rig.thermal.bits if self.rig else 16
 
     def digest(self) -> str:
-        """Of both files' content."""
-        return " ".join(file_digest(path) for path in (self.visible, self.thermal))
+        """Of the files' content, and of what is read of it."""
+        return " ".join([*(file_digest(path) for path in self._files), *(self.topics or ())])
 
     def registration(self, visible: Size, thermal: Size) -> Matrix:
         """The rig's, or that of two images of one view."""
         return (self.rig.registration_for if self.rig else registered)(visible, thermal)
 
     def read(self) -> Iterator[FramePair]:
-        """Both videos in step."""
+        """Both cameras in step."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the user was told when the recording was chosen
-            return iter(open_recording(self.visible, self.thermal, intersect=self.intersect))
+            return iter(open_recording(self.visible, self.thermal, intersect=self.intersect, topics=self.topics))
 
     def open(self) -> Fetch:
         """By decoding on, or from the start."""
@@ -276,7 +282,7 @@ class Views:
         """Frame ``number``, from 0; its visible frame's sequence is that number."""
         low, high = self._clip.ranges[number]
         view = self._registered(self._fetch(number), low=low, high=high)
-        return FramePair(view.visible, view.thermal, self._clip.frame_name(number))
+        return FramePair(replace(view.visible, sequence=number), view.thermal, self._clip.frame_name(number))
 
 
 def file_digest(path: Path) -> str:
@@ -295,12 +301,15 @@ def file_digest(path: Path) -> str:
     return found.hexdigest()
 
 
-def recorded(paths: tuple[Path, Path], *, intersect: bool, rig: Rig | None) -> Recorded:
-    """The footage of a recording of two videos.
+def recorded(
+    paths: tuple[Path, Path], *, intersect: bool, topics: tuple[str, str] | None = None, rig: Rig | None
+) -> Recorded:
+    """The footage of a recording of two videos, or of an MCAP file, where only pairing tells how many frames there are.
 
     Raises:
         RecordingError: missing, unreadable, or not matching.
     """
-    recording = open_recording(*paths, intersect=intersect)
-    # Every video has a rate.
-    return Recorded(*paths, recording.fps or math.nan, recording.length, intersect, rig)
+    recording = open_recording(*paths, intersect=intersect, topics=topics)
+    length = 0 if is_mcap(paths[0]) else recording.length
+    # Every recording but stills has a rate.
+    return Recorded(*paths, recording.fps or math.nan, length, intersect, topics, rig)

@@ -54,7 +54,7 @@ def judge_pairs(
 
 def _pairs(settings: EvaluateSettings) -> tuple[list[ImagePair], str]:
     """Still pictures, of a data set or of a recording, and where they are from."""
-    paths = chosen_paths(settings.recording, settings.visible, settings.thermal)
+    paths = chosen_paths(settings.recording, settings.visible, settings.thermal, topics=settings.topics)
     if paths:
         return find_stills(*paths, intersect=settings.intersect), f"{paths[0]} and {paths[1]}"
     spec = settings.pairs or "."

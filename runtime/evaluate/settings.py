@@ -22,6 +22,7 @@ class EvaluateSettings:
     recording: Path | None = None
     visible: Path | None = None
     thermal: Path | None = None
+    topics: tuple[str, str] | None = None
     simulated: bool = False
     frames: int | None = None
     fog: float = 0.0

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from edgefusion.core.frames import Frame, FramePair, PixelFormat
 from edgefusion.core.geometry import Matrix
 from edgefusion.kernels.agc import Agc, AgcSpec
-from edgefusion.kernels.cpu import HISTOGRAM_BITS, PHASES, Pack, shuffle, tensor_size
+from edgefusion.kernels.cpu import HISTOGRAM_BITS, PHASES, Pack, shuffle, tensor_size, to_rgb
 
 Levels = npt.NDArray[np.float32]
 """[H, W], grey levels 0..255, not rounded."""
@@ -106,4 +106,6 @@ class RegisteredThermal:
             self._pack = Pack(forms[0], forms[1], registration=self._registration, bits=self._bits)
         self._pack(pair, self._x, low=low, high=high)
         thermal = (shuffle(self._x[PHASES**2 :])[:rows, :columns] * 255 + 0.5).astype(np.uint8)
-        return with_levels(pair, pair.visible.pixels.astype(np.uint8, copy=False), thermal)
+        visible = pair.visible
+        rgb = visible.pixels.astype(np.uint8, copy=False) if visible.format is PixelFormat.RGB24 else to_rgb(visible)
+        return with_levels(pair, rgb, thermal)

@@ -16,7 +16,7 @@ import pytest
 import edgefusion
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"numpy", "torch", "onnx", "numba", "openvino", "scipy", "tensorrt", "cv2", "av", "pydantic", "rich"}
+HEAVY = {"numpy", "torch", "onnx", "numba", "openvino", "scipy", "tensorrt", "cv2", "av", "pydantic", "rich", "mcap"}
 
 
 def modules_after(code: str) -> set[str]:
@@ -45,7 +45,7 @@ def test_the_help_of_a_command_loads_nothing_heavy(command: str) -> None:
         "from click.testing import CliRunner; from edgefusion.cli import main\n"
         f"r = CliRunner().invoke(main, ['{command}', '--help']); assert r.exit_code == 0, r.output"
     )
-    assert not modules_after(code) & {"numba", "openvino", "scipy", "torch", "onnx"}
+    assert not modules_after(code) & {"numba", "openvino", "scipy", "torch", "onnx", "mcap"}
 
 
 def test_the_vehicle_runs_without_training_libraries() -> None:

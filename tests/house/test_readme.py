@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from detectors import bright_model
+from mcaps import write_drive
 from scenes import rig_toml, write_folder, write_video
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("a", "b"):
         (folder / "drive" / "labels" / f"{name}.txt").write_text("0 0.5 0.5 0.4 0.4\n")
     bright_model(folder / "detector.onnx")
+    write_drive(folder / "drive.mcap")
     write_video(folder / "visible.mp4", 8)
     write_video(folder / "thermal.mp4", 8)
     (folder / "rig.toml").write_text(rig_toml((3, 2)))

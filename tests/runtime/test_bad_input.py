@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mcaps import Said, write_ros
 from PIL import Image
 from scenes import write_folder, write_video
 
@@ -100,12 +101,26 @@ CASES = {
     "video and folder": (
         lambda p: ["run", "--visible", p / "v.mp4", "--thermal", p / "good" / "thermal"], 4, "a folder and the other",
     ),
+    "no MCAP": (lambda p: ["run", "--recording", no_mcap(p)], 4, "r.mcap: not an MCAP file"),
+    "topics of a folder": (
+        lambda p: ["run", "--recording", p / "good", "--topics", "/a,/b"], 2, "--topics is for MCAP recordings",
+    ),
+    "MCAP without images": (lambda p: ["run", "--recording", notes(p)], 4, "r.mcap: no image topic; it has /notes"),
     "precision the bundle lacks": (lambda p: ["run", "--precision", "int8"], 4, "no int8 model"),
     "fog in a recording": (lambda p: ["run", "--recording", p / "good", "--fog", 1], 2, "are for the simulated rig"),
     "images of two sizes in a video": (
         lambda p: ["run", "--recording", mixed(p), "--output", p / "fused.mp4"], 5, "give a folder as --output",
     ),
 }  # fmt: skip
+
+
+def no_mcap(place: Path) -> Path:
+    (place / "r.mcap").write_bytes(b"a video, perhaps")
+    return place / "r.mcap"
+
+
+def notes(place: Path) -> Path:
+    return write_ros(place / "r.mcap", [Said("/notes", 1, {"data": "sunny"})])
 
 
 def mixed(place: Path) -> Path:
