@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundles import write_scenes
 from students import ARCHS, PROXIES, RESNET, shaken
 
 torch = pytest.importorskip("torch", reason="torch comes with [train]")
@@ -130,7 +131,8 @@ def test_the_command_line_exports_quantizes_runs_and_evaluates(edgefusion: Any, 
     folder = saved(tmp_path / "student", arch)
     result = edgefusion("distill", "export", "--student", folder, "--out", tmp_path / "b", "--size", "64x48")
     assert result.exit_code == 0, result.output
-    assert edgefusion("quantize", "--bundle", tmp_path / "b").exit_code == 0
+    result = edgefusion("quantize", "--bundle", tmp_path / "b", "--holdout", write_scenes(tmp_path / "scenes", 10))
+    assert result.exit_code == 0, result.output
     result = edgefusion("run", "--bundle", tmp_path / "b", "--frames", 2)
     assert f"{arch} fp16" in result.output
     write_folder(tmp_path / "drive", ["a", "b"])
@@ -142,7 +144,7 @@ def test_the_command_line_exports_quantizes_runs_and_evaluates(edgefusion: Any, 
 
 def test_fp16_keeps_what_a_timm_student_computes(edgefusion: Any, tmp_path: Path) -> None:
     bundle = export(saved(tmp_path / "s", RESNET), tmp_path / "b", name="b", size_px=SIZE, licence="")
-    assert edgefusion("quantize", "--bundle", bundle.path).exit_code == 0
+    assert edgefusion("quantize", "--bundle", bundle.path, "--holdout", write_scenes(tmp_path / "p", 10)).exit_code == 0
     import openvino as ov
 
     x = np.random.default_rng(0).random((1, 32, 12, 16)).astype(np.float16)

@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import pytest
-
-pytest.importorskip("modelopt", reason="modelopt comes with [quantize]")
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from bundles import small_bundle, small_model, write_calibration
 
 from edgefusion.core.bundle import Bundle
 from edgefusion.core.calibration import CalibrationSet
-from quantize.graph import parse
-from quantize.int8 import Recipe, make_recipe
-from quantize.ranges import Inputs
+
+if TYPE_CHECKING:
+    from quantize.int8 import Recipe
+    from quantize.ranges import Inputs
 
 
 @pytest.fixture
@@ -34,4 +33,7 @@ def frames(calibration: CalibrationSet) -> Inputs:
 
 @pytest.fixture(scope="session")
 def recipe(frames: Inputs) -> Recipe:
+    from quantize.graph import parse
+    from quantize.int8 import make_recipe
+
     return make_recipe(parse(small_model()), frames, "max", seed=0)

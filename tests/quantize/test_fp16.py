@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("modelopt", reason="modelopt comes with [quantize]")
+
 import numpy as np
 import onnx
-import pytest
 from bundles import small_model
 from onnx import helper, numpy_helper
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("modelopt", reason="modelopt comes with [quantize]")
+
 import numpy as np
 import onnx
-import pytest
 from bundles import scene, small_model
 
 from edgefusion.core.calibration import CalibrationSet

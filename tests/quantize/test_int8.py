@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+
+pytest.importorskip("modelopt", reason="modelopt comes with [quantize]")
 
 import numpy as np
 import onnx
-import pytest
 from bundles import small_model
 from rtx import build_layers
 from students import RESNET, shaken
@@ -109,9 +111,6 @@ def test_tensorrt_rtx_builds_it_with_int8_convolutions(
     layers = [layer for layer in build_layers(model) if set(layer.nodes) & convolutions(model).keys()]
     built = [layer for layer in layers if layer.inputs[:1] == ("Int8",) and layer.constants[:1] == ("Int8",)]
     assert {name for layer in built for name in layer.nodes} >= convolutions(model).keys()
-
-
-Make = Callable[[Recipe], bytes]
 
 
 def test_tensorrt_rtx_builds_fp16() -> None:

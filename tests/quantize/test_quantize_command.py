@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytest.importorskip("modelopt", reason="modelopt comes with [quantize]")
+
 import numpy as np
 import onnx
-import pytest
 from bundles import SIZE, small_bundle, small_model, write_calibration, write_scenes
 from click.testing import Result
 

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
+pytest.importorskip("modelopt", reason="modelopt comes with [quantize]")
+
 import numpy as np
 import onnx
-import pytest
 from bundles import small_model
 
 from edgefusion.core.errors import InputError

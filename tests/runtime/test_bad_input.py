@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundles import small_bundle
 from mcaps import Said, write_ros
 from PIL import Image
 from scenes import write_folder, write_video
@@ -65,7 +66,7 @@ def changed_bundle(place: Path) -> list[object]:
 def newer_bundle(place: Path) -> list[object]:
     bundle = Path(shutil.copytree(shipped_bundle(), place / "bundle"))
     manifest = json.loads((bundle / "manifest.json").read_text())
-    (bundle / "manifest.json").write_text(json.dumps({**manifest, "schema": 2}))
+    (bundle / "manifest.json").write_text(json.dumps({**manifest, "schema": 3}))
     return ["run", "--bundle", bundle]
 
 
@@ -85,7 +86,7 @@ CASES = {
     "zero-size image": (empty_image, 4, "a.png: not a readable image"),
     "float image": (float_image, 4, "a.tif: floating-point image; store 8- or 16-bit integers"),
     "changed bundle": (changed_bundle, 4, "model.fp16.onnx was changed"),
-    "newer bundle": (newer_bundle, 4, "schema 2; this edgefusion reads up to 1; update it"),
+    "newer bundle": (newer_bundle, 4, "schema 3; this edgefusion reads up to 2; update it"),
     "unknown device": (lambda p: ["run", "--device", "orin-9"], 2, "unknown device 'orin-9'; one of: auto"),
     "other device": (lambda p: ["build", "--device", "orin"], 3, "this is not one; run it on the Jetson"),
     "bad size": (lambda p: ["build", "--size", "big"], 2, "give width and height, such as 640x480"),
@@ -106,7 +107,9 @@ CASES = {
         lambda p: ["run", "--recording", p / "good", "--topics", "/a,/b"], 2, "--topics is for MCAP recordings",
     ),
     "MCAP without images": (lambda p: ["run", "--recording", notes(p)], 4, "r.mcap: no image topic; it has /notes"),
-    "precision the bundle lacks": (lambda p: ["run", "--precision", "int8"], 4, "no int8 model"),
+    "precision the bundle lacks": (
+        lambda p: ["run", "--bundle", small_bundle(p / "b").path, "--precision", "int8"], 4, "no int8 model",
+    ),
     "fog in a recording": (lambda p: ["run", "--recording", p / "good", "--fog", 1], 2, "are for the simulated rig"),
     "images of two sizes in a video": (
         lambda p: ["run", "--recording", mixed(p), "--output", p / "fused.mp4"], 5, "give a folder as --output",

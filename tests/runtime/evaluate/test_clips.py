@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from bundles import small_bundle
 from click.testing import Result
 from detectors import bright_model
 from numpy.typing import NDArray
@@ -313,7 +314,9 @@ CASES: dict[str, tuple[Callable[[Path, Path], list[object]], int, str]] = {
     "fused of another size": (
         lambda c, p: [*words(c)[1:], "--fused", f"x={p / 'small.mp4'}"], 4, "its frames are 64x48, the clip's 96x64",
     ),
-    "a precision it lacks": (lambda c, p: [*words(c)[1:], "--precision", "int8"], 4, "no int8 model"),
+    "a precision it lacks": (
+        lambda c, p: [*words(c)[1:], "--bundle", small_bundle(p / "b").path, "--precision", "int8"], 4, "no int8 model",
+    ),
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundles import small_bundle
 from click.testing import Result
 from PIL import Image
 from scenes import write_folder, write_tar
@@ -219,7 +220,9 @@ CASES: dict[str, tuple[Callable[[Path], list[object]], int, str]] = {
     ),
     "unknown metric": (lambda p: [p / "good", "--metrics", "EN,PSNR"], 2, "unknown metric 'PSNR'; choose from EN, SD"),
     "no metric": (lambda p: [p / "good", "--metrics", ""], 2, "unknown metric ''"),
-    "a precision it lacks": (lambda p: [p / "good", "--precision", "int8"], 4, "no int8 model"),
+    "a precision it lacks": (
+        lambda p: [p / "good", "--bundle", small_bundle(p / "b").path, "--precision", "int8"], 4, "no int8 model",
+    ),
     "no bundle": (lambda p: [p / "good", "--bundle", p / "fused"], 4, "not a bundle"),
     "no folder for the CSV": (lambda p: [p / "good", "--csv", p / "x" / "y.csv"], 3, "x: no such folder"),
     "unknown sweep": (lambda p: [p / "good", "--misalign", "cm=0:5:1"], 2, "'cm'; give px or deg"),
