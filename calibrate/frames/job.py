@@ -21,6 +21,7 @@ from edgefusion.core.errors import InputError, RunError
 from edgefusion.core.geometry import Size
 from edgefusion.core.rig import load_rig, registered
 from edgefusion.kernels.agc import AgcSpec
+from edgefusion.kernels.cpu import tensor_size
 from edgefusion.recordings.options import NamedRecording
 
 PAGE = "coverage.html"
@@ -96,19 +97,20 @@ class _Job:
             sources=tuple(named.name for named in self._recordings),
             size_px=selection.survey.size_px,
             agc=self._bundle.manifest.agc,
-            settings=self._facts(),
+            settings=self._facts(stills=selection.survey.stills),
             seen=selection.seen,
             lacks=tuple(selection.lacks),
             frames=stored.in_order(selection.training),
             holdout=stored.in_order(selection.holdout),
         )
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self, *, stills: bool) -> dict[str, Any]:
         settings = self._settings
         return {
             "count": settings.count,
             "holdout_count": settings.holdout_count,
             "seed": settings.seed,
+            "stills": stills,
             "rig": str(settings.rig_path) if settings.rig_path else None,
             "thermal_bits": self._packing.bits,
             "student": self._bundle.manifest.name,
@@ -132,7 +134,7 @@ def _any_size(size_px: Size) -> None:
 def _size_check(bundle: Bundle) -> Callable[[Size], None]:
     def check(size_px: Size) -> None:
         wanted = bundle.manifest.layout.size_px
-        if size_px != wanted:
+        if tensor_size(size_px) != tensor_size(wanted):
             given, models = ("x".join(map(str, size)) for size in (size_px, wanted))
             raise InputError(
                 f"its models are for {models} images and the recording has {given}",

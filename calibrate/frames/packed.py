@@ -48,8 +48,8 @@ class Packed:
 
     @property
     def size_px(self) -> Size:
-        """(width, height) of the tensor's image."""
-        return 4 * self.x.shape[2], 4 * self.x.shape[1]
+        """(width, height) of the visible frame."""
+        return self.pair.visible.size_px
 
 
 def packed(recording: Recording, packing: Packing) -> Iterator[Packed]:
@@ -77,7 +77,7 @@ class OneSize:
         first: told of that size; may refuse it.
 
     Attributes:
-        size_px: (width, height) of the tensors' image, (0, 0) before the first.
+        size_px: (width, height) of the visible frames, (0, 0) before the first.
     """
 
     def __init__(self, first: Callable[[Size], None]) -> None:

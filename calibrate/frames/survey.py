@@ -40,7 +40,7 @@ class Survey:
     """What the recordings have.
 
     Attributes:
-        size_px: (width, height) of the tensors' image.
+        size_px: (width, height) of the visible frames.
         seen: how many frames there were, and how many of them were left out, by reason.
         training: candidates to calibrate on.
         holdout: candidates of another time, to judge on.

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgefusion.core.bundle import AgcInfo, Bundle
 from edgefusion.core.errors import InputError, MachineError
+from edgefusion.core.geometry import Size
 
 LIST = "calibration.json"
 SCHEMA: Final = 1
@@ -69,7 +70,7 @@ class CalibrationList(_Part):
 
     Attributes:
         sources: the recordings, as they were named.
-        size_px: (width, height) of the tensors' image.
+        size_px: (width, height) of the visible frames; the tensors are padded to multiples of four.
         agc: the gain control that made them.
         settings: what the choice was asked for: count, seed and so on.
         seen: what was looked at and left out, by reason, and how many.
@@ -118,7 +119,7 @@ class CalibrationSet:
                 where=self.path,
                 remedy=f"edgefusion calibrate frames --bundle {bundle.path}",
             )
-        if self.list.size_px != manifest.layout.size_px:
+        if _positions(self.list.size_px) != _positions(manifest.layout.size_px):
             sizes = ["x".join(map(str, size)) for size in (self.list.size_px, manifest.layout.size_px)]
             raise InputError(
                 f"the calibration set is of {sizes[0]} images and the bundle's models are for {sizes[1]}",
@@ -135,11 +136,15 @@ class CalibrationSet:
         if hashlib.sha256(content).hexdigest() != frame.sha256:
             raise InputError("changed after the set was written", where=path, remedy="copy the set again")
         x = np.load(io.BytesIO(content), allow_pickle=False)
-        width, height = self.list.size_px
-        expected = (32, -(-height // 4), -(-width // 4))
+        expected = (32, *_positions(self.list.size_px))
         if x.shape != expected or not (x.min() >= 0 and x.max() <= 1):
             raise InputError(f"not a tensor of {expected} in 0..1", where=path, remedy="calibrate again")
         return np.asarray(x, np.float32)
+
+
+def _positions(size_px: Size) -> tuple[int, int]:
+    """(rows, columns) of the tensor of an image."""
+    return -(-size_px[1] // 4), -(-size_px[0] // 4)
 
 
 def load_calibration(path: Path) -> CalibrationSet:

@@ -214,6 +214,16 @@ def test_a_set_is_of_one_size(tmp_path: Path) -> None:
         choose(tmp_path / "set", named(look, 60))
 
 
+def test_odd_sizes_are_padded_as_on_the_vehicle(tmp_path: Path) -> None:
+    def look(index: int) -> FramePair:
+        whole = day(index)
+        return pair_of(whole.visible.pixels[:46, :62], whole.thermal.pixels[:46, :62], index)
+
+    made = choose(tmp_path / "set", named(look, 60)).made
+    assert made.list.size_px == (62, 46)
+    assert {x.shape for x in made.tensors()} == {(32, 12, 16)}
+
+
 def test_a_bundle_of_another_size_is_refused_at_once(tmp_path: Path) -> None:
     bundle = load_bundle().path
     with pytest.raises(InputError, match=r"its models are for .* images and the recording has 64x48"):
