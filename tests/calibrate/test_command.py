@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
+from mcaps import write_drive
 from scenes import rig_toml, write_folder, write_video
 
 from edgefusion.core.calibration import load_calibration
@@ -179,3 +180,11 @@ def test_256_frames_of_the_training_clips_in_under_a_minute(edgefusion: Edgefusi
     assert {frame.recording for frame in found.frames} == {0, 1}
     assert "no night frames: INT8 ranges will not hold at night" in found.lacks
     shutil.rmtree(tmp_path / "set")  # 400 MB
+
+
+def test_mcap(edgefusion: Edgefusion, tmp_path: Path) -> None:
+    write_drive(tmp_path / "drive.mcap", 30)
+    words = ("--recording", tmp_path / "drive.mcap", "--topics", "/camera/image_raw,/thermal/image_raw")
+    result = edgefusion("calibrate", "frames", *words, *FEW, "--out", tmp_path / "set")
+    assert result.exit_code == 0, result.output
+    assert load_calibration(tmp_path / "set").list.sources == (str(tmp_path / "drive.mcap"),)
