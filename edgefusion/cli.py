@@ -18,6 +18,7 @@ COMMANDS = {
     "devices": ("runtime.cli:devices", "List the devices that edgefusion knows."),
     "doctor": ("runtime.cli:doctor", "Say what this machine has, and what to do about the rest."),
     "bundle": ("runtime.cli:bundle", "Look into a bundle."),
+    "calibrate": ("calibrate.cli:calibrate", "Choose calibration frames of a recording."),
     "quantize": ("quantize.cli:quantize", "Add a model of a smaller precision to a bundle."),
     "distill": ("distill.cli:distill", "Train a student and export it as a bundle."),
 }

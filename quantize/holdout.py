@@ -78,7 +78,7 @@ def of_calibration(calibration: CalibrationSet) -> Holdout:
     times = np.array([frame.timestamp_ns for frame in frames])
     gap_s = float(np.median(np.diff(times))) / 1e9
     block = max(1, round(BLOCK_S / gap_s)) if gap_s > 0 else 1
-    return Holdout(f"last part of {calibration.list.source}", tuple(pairs), block)
+    return Holdout(f"last part of {', '.join(calibration.list.sources)}", tuple(pairs), block)
 
 
 def of_pairs(spec: str, split: str, bundle: Bundle) -> Holdout:

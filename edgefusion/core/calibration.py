@@ -1,4 +1,4 @@
-"""The calibration set: frames chosen from a recording, as the student's input, with why each was chosen.
+"""The calibration set: frames chosen from recordings, as the student's input, with why each was chosen.
 
 A folder with ``calibration.json`` and one ``.npy`` file per frame: ``x`` [32, H/4, W/4] float16, what an engine reads.
 """
@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgefusion.core.bundle import AgcInfo, Bundle
 from edgefusion.core.errors import InputError, MachineError
+from edgefusion.core.geometry import Size
 
 LIST = "calibration.json"
-SCHEMA = 1
+SCHEMA: Final = 1
 
 Light = Literal["day", "night"]
 NIGHT_LUMA = 0.2
@@ -42,7 +43,8 @@ class ChosenFrame(_Part):
     Attributes:
         file: of its tensor, beside the list.
         sha256: of that file.
-        sequence: its number in the recording, from 0.
+        recording: which of the list's sources it is from, from 0.
+        sequence: its number in that recording, from 0.
         timestamp_ns: of the visible frame.
         name: what the pair is called in the recording, or empty.
         light: day or night, by the mean luma of the visible frame.
@@ -53,6 +55,7 @@ class ChosenFrame(_Part):
 
     file: str
     sha256: str
+    recording: int = 0
     sequence: int
     timestamp_ns: int
     name: str
@@ -66,18 +69,18 @@ class CalibrationList(_Part):
     """``calibration.json``, schema 1.
 
     Attributes:
-        source: the recording, as it was named.
-        size_px: (width, height) of the tensors' image.
+        sources: the recordings, as they were named.
+        size_px: (width, height) of the visible frames; the tensors are padded to multiples of four.
         agc: the gain control that made them.
         settings: what the choice was asked for: count, seed and so on.
         seen: what was looked at and left out, by reason, and how many.
-        lacks: what the recording does not cover, in words.
+        lacks: what the recordings do not cover, in words.
         frames: to calibrate on.
         holdout: of another time, to judge on; in order.
     """
 
     schema_version: Literal[1] = Field(alias="schema")
-    source: str
+    sources: tuple[str, ...]
     size_px: tuple[int, int]
     agc: AgcInfo
     settings: dict[str, Any]
@@ -116,12 +119,12 @@ class CalibrationSet:
                 where=self.path,
                 remedy=f"edgefusion calibrate frames --bundle {bundle.path}",
             )
-        if self.list.size_px != manifest.layout.size_px:
+        if _positions(self.list.size_px) != _positions(manifest.layout.size_px):
             sizes = ["x".join(map(str, size)) for size in (self.list.size_px, manifest.layout.size_px)]
             raise InputError(
                 f"the calibration set is of {sizes[0]} images and the bundle's models are for {sizes[1]}",
                 where=self.path,
-                remedy="calibrate with a recording of that size, or export the student for this one",
+                remedy="calibrate with recordings of that size, or export the student for this one",
             )
 
     def _tensor(self, frame: ChosenFrame) -> Tensor:
@@ -133,11 +136,15 @@ class CalibrationSet:
         if hashlib.sha256(content).hexdigest() != frame.sha256:
             raise InputError("changed after the set was written", where=path, remedy="copy the set again")
         x = np.load(io.BytesIO(content), allow_pickle=False)
-        width, height = self.list.size_px
-        expected = (32, -(-height // 4), -(-width // 4))
+        expected = (32, *_positions(self.list.size_px))
         if x.shape != expected or not (x.min() >= 0 and x.max() <= 1):
             raise InputError(f"not a tensor of {expected} in 0..1", where=path, remedy="calibrate again")
         return np.asarray(x, np.float32)
+
+
+def _positions(size_px: Size) -> tuple[int, int]:
+    """(rows, columns) of the tensor of an image."""
+    return -(-size_px[1] // 4), -(-size_px[0] // 4)
 
 
 def load_calibration(path: Path) -> CalibrationSet:
@@ -194,7 +201,7 @@ class CalibrationWriter:
         stream = io.BytesIO()
         np.save(stream, x.astype(np.float16))
         content = stream.getvalue()
-        name = f"{facts['sequence']:08d}.npy"
+        name = f"{facts.get('recording', 0)}-{facts['sequence']:08d}.npy"
         try:
             (self._part / name).write_bytes(content)
         except OSError as error:

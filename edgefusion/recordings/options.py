@@ -1,10 +1,12 @@
-"""The one option by which every command takes a recording."""
+"""The one option by which every command takes a recording, or several."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -19,19 +21,20 @@ Topics = tuple[str, str]
 _PATH = click.Path(path_type=Path)
 
 
-def recording_options(command: Command) -> Command:
+def recording_options(command: Command, *, multiple: bool = False) -> Command:
     """Add ``--recording``, ``--visible``, ``--thermal``, ``--topics`` and ``--intersect``.
 
     Pass them to ``chosen_recording`` or ``chosen_paths``.
     """
+    many: dict[str, Any] = {"type": _PATH, "multiple": multiple}
     options = (
         click.option(
             "--recording",
-            type=_PATH,
+            **many,
             help="MCAP file, ROS 2 bag, or folder with visible/ and thermal/: images, or a video each.",
         ),
-        click.option("--visible", type=_PATH, help="Video, or folder of images, of the visible camera."),
-        click.option("--thermal", type=_PATH, help="The same of the thermal camera."),
+        click.option("--visible", **many, help="Video, or folder of images, of the visible camera."),
+        click.option("--thermal", **many, help="The same of the thermal camera."),
         click.option(
             "--topics", callback=_topics, metavar="VISIBLE,THERMAL", help="Of an MCAP file, where names do not tell."
         ),
@@ -49,6 +52,53 @@ def _topics(context: click.Context, parameter: click.Parameter, value: str | Non
     if len(names) != 2 or not all(names) or names[0] == names[1]:
         raise UsageError(f"--topics {value!r} does not name two topics", remedy="give --topics VISIBLE,THERMAL")
     return names[0], names[1]
+
+
+def recordings_options(command: Command) -> Command:
+    """The same, but each of the three may be repeated; pass them to ``chosen_recordings``."""
+    return recording_options(command, multiple=True)
+
+
+@dataclass(frozen=True)
+class NamedRecording:
+    """A recording as the command line names it; each ``open`` gives it from its first frame."""
+
+    name: str
+    open: Callable[[], Recording]
+
+
+def chosen_recordings(
+    recording: Sequence[Path],
+    visible: Sequence[Path],
+    thermal: Sequence[Path],
+    *,
+    intersect: bool,
+    topics: Topics | None = None,
+) -> list[NamedRecording]:
+    """Every recording that the options name: the folders, then the pairs of paths.
+
+    Raises:
+        UsageError: nothing is named, or not as many ``--visible`` as ``--thermal``.
+    """
+    if len(visible) != len(thermal):
+        raise UsageError(
+            f"--visible is given {len(visible)} times and --thermal {len(thermal)} times",
+            remedy="a recording needs both cameras",
+        )
+    halves = list(zip(visible, thermal, strict=True))
+    if not recording and not halves:
+        raise UsageError("no recording is named", remedy="give --recording, or --visible and --thermal")
+    named: list[tuple[str, tuple[Path | None, Path | None, Path | None]]] = [
+        *((str(folder), (folder, None, None)) for folder in recording),
+        *((f"{left} + {right}", (None, left, right)) for left, right in halves),
+    ]
+    opened = partial(_opened, intersect=intersect, topics=topics)
+    return [NamedRecording(name, partial(opened, *paths)) for name, paths in named]
+
+
+def _opened(*paths: Path | None, intersect: bool, topics: Topics | None) -> Recording:
+    # None only where no path is given.
+    return cast(Recording, chosen_recording(*paths, intersect=intersect, topics=topics))
 
 
 def chosen_recording(

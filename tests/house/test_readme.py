@@ -16,7 +16,7 @@ from scenes import rig_toml, write_folder, write_video
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-SHORTER = {"--steps": "2", "--brake": "1", "--frames": "12"}
+SHORTER = {"--steps": "2", "--brake": "1", "--frames": "12", "--count": "4", "--holdout-count": "2"}
 NEEDS_TORCH = ("edgefusion distill", "edgefusion quantize", "--bundle bundle", "inspect bundle")
 
 
@@ -40,6 +40,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_drive(folder / "drive.mcap")
     write_video(folder / "visible.mp4", 8)
     write_video(folder / "thermal.mp4", 8)
+    for ride in ("day", "night"):
+        write_folder(folder / ride, [f"{ride}{index}" for index in range(8)], size=(640, 480))
     (folder / "rig.toml").write_text(rig_toml((3, 2)))
     write_folder(folder / "data" / "pairs" / "roadscene", ["a"], size=(160, 132))
     (folder / "data" / "splits.json").write_text('{"train": {"roadscene": ["a"]}}')

@@ -80,7 +80,7 @@ def write_calibration(path: Path, bundle: Bundle, frames: int = 16, holdout: int
             luma = float(x[:16].mean())
             chosen.append(writer.add(x, sequence=number, timestamp_ns=number * 10**9, luma=luma, **facts))
         contents = CalibrationList(
-            schema=1, source="scenes", size_px=SIZE, agc=bundle.manifest.agc, settings={}, seen={}, lacks=(),
+            schema=1, sources=("scenes",), size_px=SIZE, agc=bundle.manifest.agc, settings={}, seen={}, lacks=(),
             frames=tuple(chosen[:frames]), holdout=tuple(chosen[frames:]),
         )  # fmt: skip
         return writer.finish(contents)

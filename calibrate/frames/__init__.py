@@ -1,0 +1,1 @@
+"""Choosing, out of recordings, the few frames that quantization is calibrated on."""
