@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.bundle import Bundle
-from edgefusion.core.calibration import NIGHT_LUMA, CalibrationSet, Light
+from edgefusion.core.calibration import CalibrationSet, Light
 from edgefusion.core.errors import InputError
+from edgefusion.core.frames import NIGHT_LUMA
 from edgefusion.core.pairs import find_pairs
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import shuffle
@@ -75,10 +76,14 @@ def of_calibration(calibration: CalibrationSet) -> Holdout:
         for frame, x in zip(frames, tensors, strict=True)
     ]
     _enough(len(pairs), str(calibration.path))
-    times = np.array([frame.timestamp_ns for frame in frames])
-    gap_s = float(np.median(np.diff(times))) / 1e9
-    block = max(1, round(BLOCK_S / gap_s)) if gap_s > 0 else 1
+    block = 1 if calibration.list.settings["stills"] else _block([frame.timestamp_ns for frame in frames])
     return Holdout(f"last part of {', '.join(calibration.list.sources)}", tuple(pairs), block)
+
+
+def _block(times_ns: list[int]) -> int:
+    """How many frames lie within ``BLOCK_S``; recordings follow each other, so the median gap is one within them."""
+    gap_s = float(np.median(np.diff(times_ns))) / 1e9
+    return max(1, round(BLOCK_S / gap_s)) if gap_s > 0 else len(times_ns)
 
 
 def of_pairs(spec: str, split: str, bundle: Bundle) -> Holdout:

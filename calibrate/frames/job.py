@@ -13,11 +13,12 @@ from calibrate.frames.page import render
 from calibrate.frames.progress import progress
 from calibrate.frames.selection import Selection, Wish, select
 from calibrate.frames.storing import Stored, place_of, store
-from calibrate.frames.strata import NIGHT_LUMA, Row
+from calibrate.frames.strata import Row
 from calibrate.frames.survey import Survey, Surveyor
 from edgefusion.core.bundle import Bundle, load_bundle
 from edgefusion.core.calibration import SCHEMA, CalibrationList, CalibrationSet, CalibrationWriter
 from edgefusion.core.errors import InputError, RunError
+from edgefusion.core.frames import NIGHT_LUMA
 from edgefusion.core.geometry import Size
 from edgefusion.core.rig import load_rig, registered
 from edgefusion.kernels.agc import AgcSpec

@@ -10,12 +10,9 @@ import numpy.typing as npt
 
 from calibrate.frames.descriptor import LUMA, MOTION, THERMAL_CONTRAST
 from edgefusion.core.calibration import Light
+from edgefusion.core.frames import NIGHT_LUMA
 
 Floats = npt.NDArray[np.float32]
-
-NIGHT_LUMA = 0.2
-"""Mean luma under which a frame is of the night. MSRS's night pairs are under 0.16, but for those in glare; its day
-pairs are over 0.27. Glare counts as day: it is the level that sets INT8 ranges, not the hour."""
 
 LOW_CONTRAST, HIGH_CONTRAST = 0.1, 0.2
 """Standard deviation of the packed thermal picture: MSRS is mostly under both, M3SVD between, RoadScene mostly over."""

@@ -27,9 +27,6 @@ LIST = "calibration.json"
 SCHEMA: Final = 1
 
 Light = Literal["day", "night"]
-NIGHT_LUMA = 0.2
-"""A visible frame whose mean luma (0..1) is lower was taken at night."""
-
 Tensor = npt.NDArray[np.float32]
 
 

@@ -55,6 +55,10 @@ class PixelFormat(str, Enum):
         return np.dtype(np.uint16) if self is PixelFormat.Y16 else np.dtype(np.uint8)
 
 
+NIGHT_LUMA = 55 / 255
+"""A visible frame whose mean luma (0..1) is lower counts as taken at night. MSRS's night pairs are under 0.16, but for
+those in glare, its day pairs over 0.27. Glare counts as day: it is the level that sets INT8 ranges, not the hour."""
+
 VISIBLE_FORMATS = (PixelFormat.RGB24, PixelFormat.NV12, PixelFormat.YUYV, PixelFormat.GREY)
 THERMAL_FORMATS = (PixelFormat.GREY, PixelFormat.Y16)
 

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from bundles import write_scenes
 from click.testing import Result
 from detectors import bright_model
 from mcaps import write_drive
@@ -16,7 +17,7 @@ from scenes import rig_toml, write_folder, write_video
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-SHORTER = {"--steps": "2", "--brake": "1", "--frames": "12", "--count": "4", "--holdout-count": "2"}
+SHORTER = {"--steps": "2", "--brake": "1", "--frames": "12", "--count": "4", "--holdout-count": "10"}
 NEEDS_TORCH = ("edgefusion distill", "edgefusion quantize", "--bundle bundle", "inspect bundle")
 
 
@@ -40,8 +41,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_drive(folder / "drive.mcap")
     write_video(folder / "visible.mp4", 8)
     write_video(folder / "thermal.mp4", 8)
-    for ride in ("day", "night"):
-        write_folder(folder / ride, [f"{ride}{index}" for index in range(8)], size=(640, 480))
+    for ride, light in (("day", 0.5), ("night", 0.1)):
+        write_scenes(folder / ride, 26, light=light, size=(640, 480))
     (folder / "rig.toml").write_text(rig_toml((3, 2)))
     write_folder(folder / "data" / "pairs" / "roadscene", ["a"], size=(160, 132))
     (folder / "data" / "splits.json").write_text('{"train": {"roadscene": ["a"]}}')

@@ -36,13 +36,15 @@ def small_model() -> bytes:
     return bytes(model.SerializeToString())
 
 
-def scene(seed: int, *, light: float = 0.5) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Visible RGB [72, 96, 3] and thermal [72, 96]: soft textures, and something hot."""
+def scene(
+    seed: int, *, light: float = 0.5, size: tuple[int, int] = SIZE
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Visible RGB [H, W, 3] and thermal [H, W]: soft textures, and something hot."""
     import cv2
 
     draw = np.random.default_rng(seed)
-    texture = cv2.GaussianBlur(draw.normal(0, 1, (2, *SIZE[::-1])).transpose(1, 2, 0), (0, 0), 2.5) * 6
-    visible = np.clip(light + 0.15 * texture[..., 0] + 0.02 * draw.normal(size=SIZE[::-1]), 0, 1)
+    texture = cv2.GaussianBlur(draw.normal(0, 1, (2, *size[::-1])).transpose(1, 2, 0), (0, 0), 2.5) * 6
+    visible = np.clip(light + 0.15 * texture[..., 0] + 0.02 * draw.normal(size=size[::-1]), 0, 1)
     thermal = np.clip(0.35 + 0.12 * texture[..., 1], 0, 1)
     row, column = draw.integers(8, 48), draw.integers(8, 72)
     thermal[row : row + 20, column : column + 9] = draw.uniform(0.75, 1)
@@ -50,12 +52,14 @@ def scene(seed: int, *, light: float = 0.5) -> tuple[npt.NDArray[np.uint8], npt.
     return (shaded * 255).astype(np.uint8), (thermal * 255).astype(np.uint8)
 
 
-def write_scenes(folder: Path, count: int, *, seed: int = 100, light: float = 0.5) -> Path:
+def write_scenes(
+    folder: Path, count: int, *, seed: int = 100, light: float = 0.5, size: tuple[int, int] = SIZE
+) -> Path:
     """A folder of pairs; returns it."""
     for half in ("visible", "thermal"):
         (folder / half).mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        for half, pixels in zip(("visible", "thermal"), scene(seed + number, light=light), strict=True):
+        for half, pixels in zip(("visible", "thermal"), scene(seed + number, light=light, size=size), strict=True):
             write_png(folder / half / f"{seed + number:04d}.png", pixels)
     return folder
 
@@ -80,7 +84,7 @@ def write_calibration(path: Path, bundle: Bundle, frames: int = 16, holdout: int
             luma = float(x[:16].mean())
             chosen.append(writer.add(x, sequence=number, timestamp_ns=number * 10**9, luma=luma, **facts))
         contents = CalibrationList(
-            schema=1, sources=("scenes",), size_px=SIZE, agc=bundle.manifest.agc, settings={}, seen={}, lacks=(),
-            frames=tuple(chosen[:frames]), holdout=tuple(chosen[frames:]),
+            schema=1, sources=("scenes",), size_px=SIZE, agc=bundle.manifest.agc, settings={"stills": False}, seen={},
+            lacks=(), frames=tuple(chosen[:frames]), holdout=tuple(chosen[frames:]),
         )  # fmt: skip
         return writer.finish(contents)

@@ -10,8 +10,9 @@ import numpy as np
 from calibrate.frames.choice import START
 from calibrate.frames.descriptor import GROUPS, LUMA, THERMAL_CONTRAST
 from calibrate.frames.selection import Selection, descriptors
-from calibrate.frames.strata import HIGH_CONTRAST, LOW_CONTRAST, MOVING, NIGHT_LUMA, Floats, motion_of
+from calibrate.frames.strata import HIGH_CONTRAST, LOW_CONTRAST, MOVING, Floats, motion_of
 from calibrate.frames.survey import Candidate
+from edgefusion.core.frames import NIGHT_LUMA
 
 GROUP_CLASSES = {name: f"s{number}" for number, name in enumerate((*GROUPS, START))}
 """What a frame was chosen for -> the class that gives its colour."""
