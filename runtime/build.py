@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Literal
 
-from edgefusion.core.bundle import Precision, load_bundle
-from edgefusion.core.devices import find_device
+from edgefusion.core.bundle import Bundle, Precision, load_bundle
+from edgefusion.core.devices import Device, find_device
+from edgefusion.core.errors import BundleError
 from edgefusion.core.geometry import Size
-from runtime.engines.cache import BuiltEngine, build
+from runtime.engines.base import BuildOptions
+from runtime.engines.cache import BuiltEngine, build, remember
+from runtime.engines.timing import measure
+from runtime.tables import layers_table
+
+Asked = Literal["auto", "fp32", "fp16", "int8"]
+
+NARROWEST: tuple[Precision, ...] = ("int8", "fp16", "fp32")
 
 
 def build_engine(
-    bundle_path: Path | None, device_name: str, *, precision: Precision, size: Size | None, force: bool, ungated: bool
+    bundle_path: Path | None,
+    device_name: str,
+    *,
+    precision: Asked,
+    size: Size | None,
+    force: bool,
+    ungated: bool,
+    options: BuildOptions,
 ) -> BuiltEngine:
     """Compile, or find in the cache.
 
@@ -21,19 +38,82 @@ def build_engine(
     """
     bundle, device = load_bundle(bundle_path, ungated=ungated), find_device(device_name)
     size = size or bundle.manifest.layout.size_px
-    return build(bundle, device, size_px=size, precision=precision, force=force)
+    if precision == "auto":
+        return fastest(bundle, device, size_px=size, options=options, force=force)
+    return build(bundle, device, size_px=size, precision=precision, options=options, force=force)
 
 
-def to_json(result: BuiltEngine) -> str:
+def fastest(
+    bundle: Bundle,
+    device: Device,
+    *,
+    size_px: Size,
+    options: BuildOptions = BuildOptions(),  # noqa: B008
+    force: bool = False,
+) -> BuiltEngine:
+    """The engine of the precision that is fastest here, of those that may be used.
+
+    Each is built and timed once; the times of all are in the ``timings`` of its ``engine.json``. Where engines cannot
+    be executed, as when they are built for another machine, the narrowest precision is taken and nothing is timed.
+
+    Raises:
+        EdgeFusionError: as ``build``.
+    """
+    precisions = [name for name in usable(bundle) if options.dla is None or name == "int8"]
+    if not precisions:
+        raise BundleError("no int8 model that passed its gate, which a DLA needs", where=bundle.path)
+    engines: list[BuiltEngine] = []
+    for precision in precisions:
+        engine = build(bundle, device, size_px=size_px, precision=precision, options=options, force=force)
+        if not engine.backend.executes:
+            return engine
+        engines.append(_timed(engine))
+    times = {engine.facts["precision"]: engine.facts["timing_ms"] for engine in engines}
+    first = min(engines, key=lambda engine: float(engine.facts["timing_ms"]["median"]))
+    return first if first.facts.get("timings") == times else remember(first, timings=times)
+
+
+def usable(bundle: Bundle) -> list[Precision]:
+    """The precisions of a bundle that passed their gate, or all of them if it was loaded ungated; narrowest first."""
+    gates, known = bundle.manifest.gates, bundle.manifest.precisions
+    passed = [name for name in NARROWEST if name == "fp32" or bundle.ungated or (name in gates and gates[name].passed)]
+    return [name for name in passed if name in known]
+
+
+def _timed(engine: BuiltEngine) -> BuiltEngine:
+    """The engine with its own time in its record."""
+    return engine if "timing_ms" in engine.facts else remember(engine, timing_ms=asdict(measure(engine.load())))
+
+
+def explain(result: BuiltEngine) -> list[dict[str, Any]]:
+    """The engine's layers, with each one's share of the time where engines can be executed."""
+    layers: list[dict[str, Any]] = result.facts["layers"]
+    if not result.backend.executes:
+        return layers
+    times = result.load(profiled=True).layer_times_ms()
+    total = sum(times.values()) or 1.0
+    return [{**layer, "share": round(times.get(layer["name"], 0.0) / total, 4)} for layer in layers]
+
+
+def to_json(result: BuiltEngine, *, explained: bool) -> str:
     """The result as indented JSON."""
-    return json.dumps({"engine": str(result.path), "key": result.key, "built": result.built, **result.facts}, indent=2)
+    layers = {"layers": explain(result)} if explained else {}
+    record = {"engine": str(result.path), "key": result.key, "built": result.built, **result.facts, **layers}
+    return json.dumps(record, indent=2)
 
 
-def describe(result: BuiltEngine) -> str:
-    """The result in words."""
+def describe(result: BuiltEngine, *, explained: bool) -> str:
+    """The result in words; explained, with every layer."""
     facts = result.facts
     how = f"built in {facts['build_s']:.1f} s" if result.built else "in the cache already"
-    return (
+    lines = [
         f"{facts['precision']} {result.size_px[0]}x{result.size_px[1]} for {facts['device']} "
-        f"({facts['backend']}, computing in {result.compute}): {how}\nengine: {result.path}"
-    )
+        f"({facts['backend']}, computing in {result.compute}): {how}"
+    ]
+    for precision, timing in facts.get("timings", {}).items():
+        chosen = ", the fastest" if precision == facts["precision"] else ""
+        spread = f"{timing['low']:.2f} to {timing['high']:.2f}, n {timing['count']}"
+        lines.append(f"  {precision}: median {timing['median']:.2f} ms ({spread}){chosen}")
+    lines += [f"the builder warns: {warning}" for warning in facts["warnings"]]
+    lines += [layers_table(explain(result))] if explained else []
+    return "\n".join([*lines, f"engine: {result.path}"])

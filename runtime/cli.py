@@ -23,22 +23,26 @@ def _json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
 
 
-def _engine_options(command: Command) -> Command:
+def _engine_options(precision: str) -> Callable[[Command], Command]:
     options = (
         click.option("--bundle", "bundle_path", type=_PATH, help="Bundle; the shipped one by default."),
         click.option("--device", "device_name", default="auto", show_default=True, help="See edgefusion devices."),
         click.option(
             "--precision",
-            type=click.Choice(["fp32", "fp16", "int8"]),
-            default="fp16",
+            type=click.Choice(["auto", "fp32", "fp16", "int8"]),
+            default=precision,
             show_default=True,
-            help="Which of the bundle's models.",
+            help="Which of the bundle's models; auto: the fastest here.",
         ),
         _UNGATED,
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -47,7 +51,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 
 @click.command()
 @recording_options
-@_engine_options
+@_engine_options("fp16")
 @click.option("--rig", "rig_path", type=_PATH, help="rig.toml with the registration of the two cameras.")
 @click.option("--output", help="Video (.mp4, .mkv ...) or folder of PNGs; nothing is kept by default.")
 @click.option("--preview", type=_PATH, help="PNG of the middle frame: visible | thermal | fused.")
@@ -73,16 +77,34 @@ def run(as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@_engine_options
+@_engine_options("auto")
 @click.option("--size", callback=_size, help="Image size as WxH; that of the bundle by default.")
+@click.option("--dla", type=click.IntRange(0), metavar="N", help="Put layers on that DLA core of an Orin.")
+@click.option("--workspace", type=click.IntRange(1), metavar="MB", help="Most memory of tactics; half of what is free.")
+@click.option("--fit-every-gpu", is_flag=True, help="TensorRT: one engine for desktop GPUs from Ampere on; slower.")
 @click.option("--force", is_flag=True, help="Compile even if the cache has the engine.")
+@click.option("--explain", is_flag=True, help="Print every layer: its format, its time, what it runs on.")
 @_json_option
-def build(bundle_path: Path | None, device_name: str, as_json: bool, **options: Any) -> None:
-    """Compile a bundle's model for this machine, into its cache."""
-    from runtime import build as room
+def build(
+    bundle_path: Path | None,
+    device_name: str,
+    dla: int | None,
+    workspace: int | None,
+    fit_every_gpu: bool,
+    explain: bool,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Compile a bundle's model for this machine, into its cache.
 
-    result = room.build_engine(bundle_path, device_name, **options)
-    click.echo(room.to_json(result) if as_json else room.describe(result))
+    With --precision auto each precision that passed its gate is built and timed here, and the fastest taken.
+    """
+    from runtime import build as room
+    from runtime.engines.base import BuildOptions
+
+    options = BuildOptions(dla=dla, workspace_mb=workspace, fit_every_gpu=fit_every_gpu)
+    result = room.build_engine(bundle_path, device_name, options=options, **chosen)
+    click.echo(room.to_json(result, explained=explain) if as_json else room.describe(result, explained=explain))
 
 
 @click.command()

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.bundle import Precision, load_bundle
-from edgefusion.core.devices import find_device
+from edgefusion.core.bundle import Bundle, Precision, load_bundle
+from edgefusion.core.devices import Device, find_device
 from edgefusion.core.errors import MachineError, RunError, UsageError
 from edgefusion.core.frames import FramePair
 from edgefusion.core.rig import Rig, load_rig, registered
@@ -22,6 +22,7 @@ from edgefusion.kernels.inputs import Registration
 from edgefusion.recordings.images import write_png
 from edgefusion.recordings.options import chosen_recording
 from edgefusion.recordings.recording import Recording
+from runtime.build import Asked, fastest
 from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
 from runtime.fusion import Fusion
 from runtime.pipeline import Pipeline, Statistics, stop_on_signals
@@ -43,7 +44,7 @@ class RunSettings:
     intersect: bool = False
     bundle_path: Path | None = None
     device_name: str = "auto"
-    precision: Precision = "fp16"
+    precision: Asked = "fp16"
     ungated: bool = False
     rig_path: Path | None = None
     output: str | None = None
@@ -69,6 +70,14 @@ class _Source:
     bits: int
 
 
+def _chosen(asked: Asked, bundle: Bundle, device: Device) -> Precision:
+    """The precision asked for, or the fastest here at the bundle's own size."""
+    if asked != "auto":
+        return asked
+    precision: Precision = fastest(bundle, device, size_px=bundle.manifest.layout.size_px).facts["precision"]
+    return precision
+
+
 def run(settings: RunSettings, show: Show = lambda statistics: None) -> RunRecord:
     """Fuse what the settings name.
 
@@ -81,7 +90,8 @@ def run(settings: RunSettings, show: Show = lambda statistics: None) -> RunRecor
     for path in (settings.preview, settings.record):
         _check_folder(path)
     sink = open_sink(settings.output, fps=settings.fps or source.fps)
-    fusion = Fusion(bundle, device, precision=settings.precision, registration=source.registration, bits=source.bits)
+    precision = _chosen(settings.precision, bundle, device)
+    fusion = Fusion(bundle, device, precision=precision, registration=source.registration, bits=source.bits)
     preview = Preview(fusion, (source.frames or 1) // 2)
 
     def observe(pair: FramePair, statistics: Statistics) -> None:

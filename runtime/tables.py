@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -90,6 +91,20 @@ def bundle_table(bundle: Bundle) -> str:
             f"files       {len(manifest.files)}, every hash right",
         ]
     )
+
+
+def layers_table(layers: Sequence[dict[str, Any]]) -> str:
+    """An engine's layers: what computes what, where, in which format, and its share of the time."""
+    table = Table()
+    for heading in ("layer", "kind", "reads", "where", "time", "ONNX nodes"):
+        table.add_column(heading, justify="right" if heading == "time" else "left", overflow="fold")
+    for layer in layers:
+        share = f"{layer['share']:.1%}" if "share" in layer else "not measured"
+        kind = f"{layer['kind']} (!)" if layer["kind"] == "reformat" else layer["kind"]
+        table.add_row(layer["name"], kind, layer["precision"], layer["where"], share, ", ".join(layer["nodes"]))
+    count = sum(layer["kind"] == "reformat" for layer in layers)
+    note = f"\n(!) {count} layers only change how tensors lie in memory" if count else ""
+    return _render(table) + note
 
 
 def _render(table: Table) -> str:

@@ -10,6 +10,8 @@ from runtime.engines.base import Backend
 
 BACKENDS = {
     "openvino": "runtime.engines.openvino:OpenVinoBackend",
+    "tensorrt": "runtime.engines.tensorrt:TensorRtBackend",
+    "tensorrt_rtx": "runtime.engines.tensorrt:TensorRtRtxBackend",
 }
 """Backend name -> where its class is."""
 
@@ -18,13 +20,21 @@ def backend_for(device: Device) -> Backend:
     """The backend of a device.
 
     Raises:
-        MachineError: this version has no such backend.
+        MachineError: this machine lacks its library or driver.
     """
-    if device.backend not in BACKENDS:
-        raise MachineError(
-            f"{device.name} needs the {device.backend} backend, which this version does not have yet",
-            remedy=f"this machine can run: --device cpu (backends here: {', '.join(BACKENDS)})",
-        )
     module, name = BACKENDS[device.backend].split(":")
-    backend: Backend = getattr(import_module(module), name)()
+    try:
+        backend: Backend = getattr(import_module(module), name)(device)
+    except MachineError as error:
+        raise MachineError(f"cannot build for {device.name}: {error.what}", remedy=_ways(device, error)) from error
     return backend
+
+
+def _ways(device: Device, error: MachineError) -> str:
+    """What to do where a backend is missing; a Jetson's engines are built on the Jetson."""
+    if device.backend != "tensorrt":
+        return error.remedy
+    return (
+        "engines of TensorRT are bound to the GPU they are built on and cannot be cross-built; run this command on the "
+        f"{device.name} itself, or from here with --host user@rig ({error.remedy})"
+    )

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from edgefusion.core.devices import Device
 from edgefusion.core.errors import MachineError
 from edgefusion.core.geometry import Size, check_engine_size
 from runtime.engines import backend_for
-from runtime.engines.base import Backend, Compiled, Engine
+from runtime.engines.base import Backend, BuildOptions, Engine, Source
+from runtime.engines.machine import machine_facts
 
 SIDECAR, BLOB = "engine.json", "engine.bin"
 
@@ -47,12 +48,20 @@ class BuiltEngine:
         """f32, bf16, f16 or i8."""
         return str(self.facts["compute"])
 
-    def load(self) -> Engine:
-        """Load the very bytes that ``build`` made or checked."""
-        return self.backend.load(self.blob, self.size_px, self.facts["precision"])
+    def load(self, *, profiled: bool = False) -> Engine:
+        """Load the very bytes that ``build`` made or checked; ``profiled`` for the times of single layers."""
+        return self.backend.load(self.blob, self.size_px, self.facts["precision"], profiled=profiled)
 
 
-def build(bundle: Bundle, device: Device, *, size_px: Size, precision: Precision, force: bool = False) -> BuiltEngine:
+def build(
+    bundle: Bundle,
+    device: Device,
+    *,
+    size_px: Size,
+    precision: Precision,
+    options: BuildOptions = BuildOptions(),  # noqa: B008  # frozen
+    force: bool = False,
+) -> BuiltEngine:
     """The engine for a bundle on this machine: from the cache if it is there and ours, else compiled.
 
     Args:
@@ -60,43 +69,71 @@ def build(bundle: Bundle, device: Device, *, size_px: Size, precision: Precision
         device: the compute target.
         size_px: (width, height) of the tensor's image, multiples of four.
         precision: which of the bundle's models.
+        options: of the backend.
         force: compile even if the cache has it.
 
     Raises:
         UsageError: a size that is not a multiple of four.
         BundleError: no such precision, or a model that the backend refuses.
-        MachineError: no backend for the device here, or the cache cannot be written.
+        MachineError: no backend for the device here, no memory, or the cache cannot be written.
+        RunError: the builder fails.
     """
     backend, model = backend_for(device), bundle.model(precision)
-    identity = _identity(bundle, device, backend, size_px=size_px, precision=precision)
+    check_engine_size(size_px)
+    source = Source(model.read_bytes(), size_px, precision, _dla_files(bundle) if options.dla is not None else {})
+    identity = _identity(source, device, backend, options)
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
     folder = cache_folder() / "engines"
     with _lock(folder, key):
         stored = None if force else _stored(folder / key, identity)
-        facts, blob = stored or _compile(folder / key, identity, backend, model)
+        facts, blob = stored or _compile(folder / key, identity, backend, source, options)
     return BuiltEngine(folder / key, key, stored is None, facts, blob, backend, size_px)
 
 
-def _compile(path: Path, identity: dict[str, Any], backend: Backend, model: Path) -> tuple[dict[str, Any], bytes]:
+def remember(built: BuiltEngine, **facts: Any) -> BuiltEngine:
+    """The engine with more facts in its ``engine.json``, sealed again."""
+    known = {**built.facts, **facts}
+    with _lock(built.path.parent, built.key):
+        _store(built.path, known, built.blob)
+    return replace(built, facts=known)
+
+
+def _compile(
+    path: Path, identity: dict[str, Any], backend: Backend, source: Source, options: BuildOptions
+) -> tuple[dict[str, Any], bytes]:
     start = time.perf_counter()
-    compiled = backend.compile(model.read_bytes(), tuple(identity["size_px"]), identity["precision"])
-    facts = {**identity, "compute": compiled.compute, "build_s": round(time.perf_counter() - start, 3)}
-    _store(path, facts, compiled)
+    compiled = backend.compile(source, options)
+    facts = {
+        **identity,
+        "compute": compiled.compute,
+        "build_s": round(time.perf_counter() - start, 3),
+        "layers": [asdict(layer) for layer in compiled.layers],
+        "warnings": list(compiled.warnings),
+        **compiled.remarks,
+        **machine_facts(),
+    }
+    facts = json.loads(json.dumps(facts))  # as it will be read
+    _store(path, facts, compiled.blob)
     return facts, compiled.blob
 
 
-def _identity(
-    bundle: Bundle, device: Device, backend: Backend, *, size_px: Size, precision: Precision
-) -> dict[str, Any]:
-    check_engine_size(size_px)
+def _dla_files(bundle: Bundle) -> dict[str, bytes]:
+    names = [name for name in bundle.manifest.files if name.startswith("dla/")]
+    return {name.removeprefix("dla/"): (bundle.path / name).read_bytes() for name in names}
+
+
+def _identity(source: Source, device: Device, backend: Backend, options: BuildOptions) -> dict[str, Any]:
+    digest = hashlib.sha256(source.onnx)
+    for name in sorted(source.dla):
+        digest.update(source.dla[name])
     return {
-        "onnx_sha256": bundle.manifest.files[bundle.manifest.precisions[precision]],
-        "size_px": list(size_px),
+        "onnx_sha256": digest.hexdigest(),
+        "size_px": list(source.size_px),
         "backend": backend.name,
-        "target": backend.target(precision),
+        "target": backend.target(source.precision, options),
         "device": device.name,
         "sm": device.sm,
-        "precision": precision,
+        "precision": source.precision,
     }
 
 
@@ -117,12 +154,12 @@ def _seal(facts: dict[str, Any], blob: bytes) -> str:
     return hmac.new(machine_key(cache_folder()), message, hashlib.sha256).hexdigest()
 
 
-def _store(path: Path, facts: dict[str, Any], compiled: Compiled) -> None:
+def _store(path: Path, facts: dict[str, Any], blob: bytes) -> None:
     part = None
     try:
         part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        (part / BLOB).write_bytes(compiled.blob)
-        sidecar = {"facts": facts, "hmac": _seal(facts, compiled.blob)}
+        (part / BLOB).write_bytes(blob)
+        sidecar = {"facts": facts, "hmac": _seal(facts, blob)}
         (part / SIDECAR).write_text(json.dumps(sidecar, indent=2) + "\n")
         shutil.rmtree(path, ignore_errors=True)
         os.replace(part, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,18 @@ import numpy as np
 import openvino as ov
 
 from edgefusion.core.bundle import Precision
-from edgefusion.core.errors import BundleError, RunError
+from edgefusion.core.devices import Device
+from edgefusion.core.errors import BundleError, MachineError, RunError
 from edgefusion.core.geometry import Size
-from runtime.engines.base import Compiled, Tensor
+from runtime.engines.base import BuildOptions, BuiltLayer, Compiled, Source, Tensor
 from runtime.engines.signals import keep_signal_stack
 
 CPUINFO = Path("/proc/cpuinfo")
 AMX = "amx_bf16"
+PROFILED_RUNS = 50
+RUNTIME_FACTS = ("layerType", "runtimePrecision", "originalLayersNames")
+NO_WORK = ("const", "input", "output")
+KINDS = {"Reorder": "reformat", "Subgraph": "pointwise"}
 
 
 class OpenVinoBackend:
@@ -26,13 +32,14 @@ class OpenVinoBackend:
     """
 
     name = "openvino"
+    executes = True
 
-    def __init__(self) -> None:
+    def __init__(self, device: Device) -> None:
         with keep_signal_stack():  # asking for anything of the processor loads its plugin
             self._core = ov.Core()
             self._capabilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
-    def target(self, precision: Precision) -> dict[str, Any]:
+    def target(self, precision: Precision, options: BuildOptions) -> dict[str, Any]:
         """OpenVINO's version, the processor, what it can compute in and what it is asked to."""
         return {
             "version": ov.get_version(),
@@ -41,21 +48,25 @@ class OpenVinoBackend:
             "hints": {name: str(hint) for name, hint in self._hints(precision).items()},
         }
 
-    def compile(self, onnx: bytes, size_px: Size, precision: Precision) -> Compiled:
+    def compile(self, source: Source, options: BuildOptions) -> Compiled:
         """See ``Backend.compile``.
 
         Raises:
             BundleError: the model is not ONNX, or not of the engine contract.
+            MachineError: an option that a processor does not have.
         """
+        if options != BuildOptions():
+            raise MachineError("--dla, --workspace and --fit-every-gpu are for NVIDIA devices", remedy="leave them out")
         try:
-            model = self._core.read_model(onnx)
-            model.reshape([1, 32, size_px[1] // 4, size_px[0] // 4])
-            compiled = self._core.compile_model(_with_float_io(model), "CPU", self._hints(precision))
+            model = self._core.read_model(source.onnx)
+            model.reshape([1, 32, source.size_px[1] // 4, source.size_px[0] // 4])
+            compiled = self._core.compile_model(_with_float_io(model), "CPU", self._hints(source.precision))
         except RuntimeError as error:
             raise BundleError(f"OpenVINO cannot compile the model ({_first_line(error)})") from error
+        layers = _layers(compiled)
+        convolutions = {layer.precision for layer in layers if layer.kind == "convolution"}
         hint = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-        compute = "i8" if _convolves_integers(compiled) else hint
-        return Compiled(compiled.export_model().getvalue(), compute)
+        return Compiled(compiled.export_model().getvalue(), "i8" if "i8" in convolutions else hint, layers)
 
     def _hints(self, precision: Precision) -> dict[str, Any]:
         narrow = precision != "fp32" and "BF16" in self._capabilities and AMX in processor_flags()
@@ -65,7 +76,7 @@ class OpenVinoBackend:
             "INFERENCE_PRECISION_HINT": ov.Type.bf16 if narrow else ov.Type.f32,
         }
 
-    def load(self, blob: bytes, size_px: Size, precision: Precision) -> OpenVinoEngine:
+    def load(self, blob: bytes, size_px: Size, precision: Precision, *, profiled: bool = False) -> OpenVinoEngine:
         """See ``Backend.load``.
 
         Raises:
@@ -73,7 +84,8 @@ class OpenVinoBackend:
         """
         try:
             # The hints are not in the bytes: without them an f32 engine computes in whatever the processor prefers.
-            return OpenVinoEngine(self._core.import_model(blob, "CPU", self._hints(precision)), size_px)
+            hints = {**self._hints(precision), **({"PERF_COUNT": True} if profiled else {})}
+            return OpenVinoEngine(self._core.import_model(blob, "CPU", hints), size_px)
         except RuntimeError as error:
             raise RunError(
                 f"OpenVINO cannot load the engine ({_first_line(error)})", remedy="edgefusion build --force"
@@ -96,6 +108,21 @@ class OpenVinoEngine:
         self._request.start_async()
         self._request.wait()
 
+    def time_ms(self) -> float:
+        """Wall-clock time of one execution."""
+        start = time.perf_counter()
+        self.execute()
+        return (time.perf_counter() - start) * 1e3
+
+    def layer_times_ms(self) -> dict[str, float]:
+        """See ``Engine.layer_times_ms``: the plugin's own counters."""
+        runs: list[dict[str, float]] = []
+        for _ in range(PROFILED_RUNS):
+            self.execute()
+            counters = self._request.get_profiling_info()
+            runs.append({counter.node_name: counter.real_time.total_seconds() * 1e3 for counter in counters})
+        return {name: float(np.median([run.get(name, 0.0) for run in runs])) for name in runs[0]}
+
 
 def processor() -> str:
     """Model name of the processor."""
@@ -116,14 +143,17 @@ def _cpuinfo(key: str) -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), "")
 
 
-def _convolves_integers(compiled: ov.CompiledModel) -> bool:
-    """Whether the plugin really put a convolution into integers, as its own graph says."""
-    facts = [operation.get_rt_info() for operation in compiled.get_runtime_model().get_ops()]
-    return any(
-        fact["layerType"].astype(str) == "Convolution" and fact["runtimePrecision"].astype(str) in ("u8", "i8")
-        for fact in facts
-        if "layerType" in fact
-    )
+def _layers(compiled: ov.CompiledModel) -> tuple[BuiltLayer, ...]:
+    """What the plugin really executes, as its own graph says."""
+    operations = compiled.get_runtime_model().get_ops()
+    layers = [_layer(operation.get_friendly_name(), operation.get_rt_info()) for operation in operations]
+    return tuple(layer for layer in layers if layer.kind not in NO_WORK)
+
+
+def _layer(name: str, facts: Any) -> BuiltLayer:
+    kind, precision, nodes = (facts[key].astype(str) if key in facts else "" for key in RUNTIME_FACTS)
+    short = {"u8": "i8"}.get(precision, precision)
+    return BuiltLayer(name, KINDS.get(kind, kind.lower()), short, tuple(filter(None, nodes.split(","))), "cpu")
 
 
 def _with_float_io(model: ov.Model) -> ov.Model:

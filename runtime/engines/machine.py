@@ -1,0 +1,37 @@
+"""What an engine's record says of the machine that built it, beside the device's name."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from pathlib import Path
+
+NVPMODEL = Path("/var/lib/nvpmodel/status"), Path("/etc/nvpmodel.conf")
+
+
+def machine_facts() -> dict[str, str | None]:
+    """The CUDA driver's version and a Jetson's power mode; None where there is none."""
+    return {"cuda_driver": cuda_driver(), "power_mode": power_mode(*NVPMODEL)}
+
+
+def cuda_driver() -> str | None:
+    """The newest CUDA that the driver serves, such as 12.6 (``cuDriverGetVersion``)."""
+    number = ctypes.c_int()
+    try:
+        failed = ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(number))
+    except OSError:
+        return None
+    return None if failed else f"{number.value // 1000}.{number.value % 1000 // 10}"
+
+
+def power_mode(status: Path, modes: Path) -> str | None:
+    """Name of the power mode in use: its number is in ``status`` (``pmode:0002``), the names in ``modes``.
+
+    Numbers differ between modules and JetPacks: ``< POWER_MODEL ID=2 NAME=15W >`` says what they mean here.
+    """
+    try:
+        number = re.search(r"pmode:(\d+)", status.read_text())
+        names = dict(re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", modes.read_text()))
+    except OSError:
+        return None
+    return names.get(str(int(number.group(1)))) if number else None
