@@ -93,7 +93,9 @@ def _cuda_driver() -> Finding:
 def _gpu() -> Finding:
     name = nvml.gpu_name()
     if name is None:
-        return Finding("NVIDIA GPU", False, "NVML names none", "a Jetson needs none; on a desktop install its driver")
+        return Finding(
+            "NVIDIA GPU", False, "none that NVML names", "a Jetson needs none; a desktop GPU needs its driver"
+        )
     device = this_gpu()
     if device is None:
         remedy = "name the device it comes closest to (edgefusion devices); a laptop part is not the desktop one"

@@ -22,7 +22,7 @@ def devices_json() -> str:
 
 def devices_table() -> str:
     """Every device as a table."""
-    table = Table("device", "module", "SM", "SMs", "GPU GHz", "dense INT8 / FP16 TOPS", "DLA", "memory", "power modes")
+    table = Table("device", "product", "SM", "SMs", "GPU GHz", "dense INT8 / FP16 TOPS", "DLA", "memory", "power modes")
     for device in load_devices():
         table.add_row(
             device.name,
@@ -35,7 +35,7 @@ def devices_table() -> str:
             f"{device.memory_gb} GB, {device.bandwidth_gb_s:g} GB/s" if device.bandwidth_gb_s else "-",
             device.power_modes or "-",
         )
-    return _render(table)
+    return render(table)
 
 
 def _peaks(device: Device) -> str:
@@ -92,7 +92,8 @@ def bundle_table(bundle: Bundle) -> str:
     )
 
 
-def _render(table: Table) -> str:
+def render(table: Table) -> str:
+    """A table as text, as wide as it needs to be up to 160 columns."""
     console = Console(file=io.StringIO(), width=160)
     console.print(table)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]

@@ -39,7 +39,9 @@ def test_nothing_heavy_is_loaded_before_it_is_used(code: str) -> None:
     assert not modules_after(code) & HEAVY
 
 
-@pytest.mark.parametrize("command", ["run", "build", "evaluate", "devices", "doctor", "bundle", "quantize", "distill"])
+@pytest.mark.parametrize(
+    "command", ["run", "build", "estimate", "evaluate", "devices", "doctor", "bundle", "quantize", "distill"]
+)
 def test_the_help_of_a_command_loads_nothing_heavy(command: str) -> None:
     code = (
         "from click.testing import CliRunner; from edgefusion.cli import main\n"
