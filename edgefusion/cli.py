@@ -14,6 +14,7 @@ from edgefusion.core.errors import EdgeFusionError
 COMMANDS = {
     "run": ("runtime.cli:run", "Fuse a recording, or the simulated rig."),
     "build": ("runtime.cli:build", "Compile a bundle's model for this machine."),
+    "estimate": ("runtime.cli:estimate", "Bound a model's speed on any device, from the model alone."),
     "evaluate": ("runtime.cli:evaluate", "Judge fused images: bundles, folders and baselines side by side."),
     "devices": ("runtime.cli:devices", "List the devices that edgefusion knows."),
     "doctor": ("runtime.cli:doctor", "Say what this machine has, and what to do about the rest."),

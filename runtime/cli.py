@@ -108,6 +108,29 @@ def build(
 
 
 @click.command()
+@click.option("--bundle", "bundle_path", type=_PATH, help="Bundle; the shipped one by default.")
+@click.option(
+    "--device", "device_names", multiple=True, default=["auto"], show_default=True,
+    help="See edgefusion devices; may be repeated; all.",
+)  # fmt: skip
+@click.option("--size", callback=_size, help="Image size as WxH; that of the bundle by default.")
+@click.option(
+    "--precision", "precisions", multiple=True, type=click.Choice(["fp32", "fp16", "int8"]),
+    help="Which of the bundle's models; may be repeated; all by default.",
+)  # fmt: skip
+@_json_option
+def estimate(bundle_path: Path | None, device_names: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Bound a model's speed on any device, from the model alone: operations, bytes, launches, rooflines.
+
+    A bound at maximum clock, never a measurement. Needs no such device.
+    """
+    from runtime.estimate import job, text
+
+    result = job.estimate(bundle_path, device_names, **options)
+    click.echo(text.to_json(result) if as_json else text.describe(result))
+
+
+@click.command()
 @click.option("--pairs", help="Folder with visible/ and thermal/, or with splits.json, or tars.")
 @recording_options
 @click.option("--simulated", is_flag=True, help="The simulated rig, which knows the true boxes.")

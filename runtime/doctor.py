@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from edgefusion.core import nvml
 from edgefusion.core.bundle import load_bundle
 from edgefusion.core.cache import cache_folder
-from edgefusion.core.devices import find_device
+from edgefusion.core.devices import find_device, this_gpu
 from edgefusion.core.errors import EdgeFusionError
 from runtime.engines.openvino import processor, processor_flags
 
@@ -89,6 +90,20 @@ def _cuda_driver() -> Finding:
     return Finding("CUDA driver", True, f"CUDA {number.value // 1000}.{number.value % 1000 // 10}")
 
 
+def _gpu() -> Finding:
+    name = nvml.gpu_name()
+    if name is None:
+        return Finding(
+            "NVIDIA GPU", False, "none that NVML names", "a Jetson needs none; a desktop GPU needs its driver"
+        )
+    device = this_gpu()
+    if device is None:
+        remedy = "name the device it comes closest to (edgefusion devices); a laptop part is not the desktop one"
+        return Finding("NVIDIA GPU", False, f"{name}, which has no row in devices.toml", remedy)
+    facts = f"SM {device.sm}, {device.memory_gb} GB, {device.backend}"
+    return Finding("NVIDIA GPU", True, f"{name}: {device.name} ({facts})")
+
+
 def _tensorrt() -> Finding:
     remedy = "on a Jetson: JetPack's packages, and a venv with --system-site-packages"
     if importlib.util.find_spec("tensorrt") is None:
@@ -151,6 +166,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     _bundle,
     _cache,
     _cuda_driver,
+    _gpu,
     _tensorrt,
     _tensorrt_rtx,
     _cameras,

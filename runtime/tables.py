@@ -23,7 +23,7 @@ def devices_json() -> str:
 
 def devices_table() -> str:
     """Every device as a table."""
-    table = Table("device", "module", "SM", "SMs", "GPU GHz", "dense INT8 / FP16 TOPS", "DLA", "memory", "power modes")
+    table = Table("device", "product", "SM", "SMs", "GPU GHz", "dense INT8 / FP16 TOPS", "DLA", "memory", "power modes")
     for device in load_devices():
         table.add_row(
             device.name,
@@ -36,7 +36,7 @@ def devices_table() -> str:
             f"{device.memory_gb} GB, {device.bandwidth_gb_s:g} GB/s" if device.bandwidth_gb_s else "-",
             device.power_modes or "-",
         )
-    return _render(table)
+    return render(table)
 
 
 def _peaks(device: Device) -> str:
@@ -104,10 +104,11 @@ def layers_table(layers: Sequence[dict[str, Any]]) -> str:
         table.add_row(layer["name"], kind, layer["precision"], layer["where"], share, ", ".join(layer["nodes"]))
     count = sum(layer["kind"] == "reformat" for layer in layers)
     note = f"\n(!) {count} layers only change how tensors lie in memory" if count else ""
-    return _render(table) + note
+    return render(table) + note
 
 
-def _render(table: Table) -> str:
+def render(table: Table) -> str:
+    """A table as text, as wide as it needs to be up to 160 columns."""
     console = Console(file=io.StringIO(), width=160)
     console.print(table)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]

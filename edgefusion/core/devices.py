@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import cache
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgefusion.core import toml
+from edgefusion.core import nvml, toml
 from edgefusion.core.errors import MachineError, UsageError
 
 DEVICE_TREE = Path("/proc/device-tree/compatible")
 
-Family = Literal["cpu", "orin", "thor", "xavier"]
+Family = Literal["cpu", "orin", "thor", "xavier", "rtx"]
+ALIASES = {"orin": "the Orin module", "thor": "the Thor module", "rtx": "the RTX GPU"}
+"""Families that are also names: whichever of them the machine has."""
+
+
+class PowerMode(BaseModel):
+    """What a power mode caps: the GPU's clock, and the memory bandwidth in 10^9 bytes per second if known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    gpu_ghz: float
+    bandwidth_gb_s: float | None = None
 
 
 class Device(BaseModel):
     """One row of devices.toml.
 
     Throughputs are dense peaks in 10^12 operations per second, None where unknown; NVIDIA advertises twice
-    that (sparse). ``super_...`` are those of the Super power modes.
+    that (sparse). ``super_...`` are those of the Super power modes. ``power_modes`` names all modes,
+    ``modes`` has those whose clock is known. ``gpu_names`` are NVML's, without "NVIDIA".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +46,7 @@ class Device(BaseModel):
     family: Family
     description: str
     p_numbers: tuple[str, ...] = ()
+    gpu_names: tuple[str, ...] = ()
     sm: str = ""
     sm_count: int | None = None
     cuda_cores: int | None = None
@@ -43,48 +61,54 @@ class Device(BaseModel):
     bandwidth_gb_s: float | None = None
     super_bandwidth_gb_s: float | None = None
     power_modes: str = ""
-    backend: Literal["openvino", "tensorrt"]
+    modes: tuple[PowerMode, ...] = ()
+    backend: Literal["openvino", "tensorrt", "tensorrt_rtx"]
     refused: str = ""
 
 
+@cache
 def load_devices() -> tuple[Device, ...]:
     """Every device, in the order of devices.toml."""
-    text = resources.files("edgefusion.core").joinpath("devices.toml").read_text()
-    return tuple(Device(**row) for row in toml.loads(text)["device"])
+    file = toml.loads(resources.files("edgefusion.core").joinpath("devices.toml").read_text())
+    series = ({**group["common"], **row} for group in file["series"] for row in group["device"])
+    return tuple(Device(**row) for row in [*file["device"], *series])
 
 
 def find_device(name: str) -> Device:
-    """The device of a name; ``auto``, ``orin`` and ``thor`` ask the machine.
+    """The device of a name; ``auto``, ``orin``, ``thor`` and ``rtx`` ask the machine.
 
     Raises:
         UsageError: no such device.
         MachineError: an alias of a family that this machine is not of, or a device that is not supported.
     """
     devices = {device.name: device for device in load_devices()}
-    if name == "auto":
-        return this_module() or devices["cpu"]
     if name in devices:
         return _supported(devices[name])
-    if name not in {device.family for device in devices.values()}:
-        known = ", ".join(["auto", "orin", "thor", *devices])
-        raise UsageError(f"unknown device {name!r}", remedy=f"one of: {known}")
-    module = this_module()
-    if module is None or module.family != name:
+    if name != "auto" and name not in ALIASES:
+        raise UsageError(f"unknown device {name!r}", remedy=_suggest(name, [*devices, *ALIASES, "auto"]))
+    found = this_module() or this_gpu()
+    if name == "auto":
+        return found if found and _usable(found) else devices["cpu"]
+    if found is None or found.family != name:
         raise MachineError(
-            f"{name!r} means the {name.capitalize()} module of the machine it runs on, and this is not one",
-            remedy="run it on the Jetson or name a device (edgefusion devices)",
+            f"{name!r} means {ALIASES[name]} of the machine it runs on, and this has none",
+            remedy="engines of TensorRT are bound to the GPU they are built on and cannot be cross-built: run this on the "
+            "device, or from here with --host user@rig (docs/jetson.md)",
         )
-    return module
+    return found
 
 
-def this_module(compatible: Path = DEVICE_TREE) -> Device | None:
+def this_module(compatible: Path | None = None) -> Device | None:
     """The Jetson module this machine is, by the p-number in its device tree, or None.
+
+    Args:
+        compatible: the file that says so; the kernel's by default.
 
     Raises:
         MachineError: a Jetson that is not supported.
     """
     try:
-        text = compatible.read_bytes().decode(errors="replace")
+        text = (compatible or DEVICE_TREE).read_bytes().decode(errors="replace")
     except OSError:
         return None
     numbers = {part for entry in text.split("\0") for part in entry.rpartition(",")[2].split("+")}
@@ -94,7 +118,31 @@ def this_module(compatible: Path = DEVICE_TREE) -> Device | None:
     return None
 
 
+def this_gpu(library: str | None = None) -> Device | None:
+    """The GPU of this machine by its exact product name, or None: no GPU, or one that has no row.
+
+    Args:
+        library: NVML to ask; the driver's own by default.
+    """
+    name = nvml.gpu_name(library)
+    if name is None:
+        return None
+    product = name.removeprefix("NVIDIA ")  # drivers before 470 left the maker out
+    return next((device for device in load_devices() if product in device.gpu_names), None)
+
+
+def _usable(device: Device) -> bool:
+    """A Jetson is always meant; a workstation's GPU only where what executes on it is installed."""
+    return device.family != "rtx" or all(find_spec(module) for module in ("tensorrt_rtx", "pycuda"))
+
+
 def _supported(device: Device) -> Device:
     if device.refused:
         raise MachineError(f"{device.name} is not supported: {device.refused}")
     return device
+
+
+def _suggest(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name.lower(), known, n=5, cutoff=0.5)
+    meant = f"did you mean {', '.join(near)}? " if near else ""
+    return f"{meant}edgefusion devices lists them all"

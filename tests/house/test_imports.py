@@ -40,7 +40,8 @@ def test_nothing_heavy_is_loaded_before_it_is_used(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "build", "evaluate", "devices", "doctor", "bundle", "calibrate", "quantize", "distill"]
+    "command",
+    ["run", "build", "estimate", "evaluate", "devices", "doctor", "bundle", "calibrate", "quantize", "distill"],
 )
 def test_the_help_of_a_command_loads_nothing_heavy(command: str) -> None:
     code = (

@@ -1,0 +1,1 @@
+"""How fast a device could at best run a bundle's model, from the model alone."""

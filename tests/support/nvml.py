@@ -1,0 +1,39 @@
+"""A libnvidia-ml.so of one GPU, compiled where a test wants it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SOURCE = r"""
+#include <stdint.h>
+#include <string.h>
+static int began;
+int nvmlInit_v2(void) { began++; return %(init)d; }
+int nvmlShutdown(void) { began--; return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
+    if (!began || index) return 2;
+    *device = (void *)(uintptr_t)0x123456789abcULL; /* wider than 32 bits, as the real ones are */
+    return %(handle)d;
+}
+int nvmlDeviceGetName(void *device, char *name, unsigned length) {
+    if (!began || device != (void *)(uintptr_t)0x123456789abcULL) return 2;
+    if (length < sizeof "%(name)s") return 7;
+    strcpy(name, "%(name)s");
+    return %(answer)d;
+}
+"""
+
+
+def fake_nvml(folder: Path, name: str, *, init: int = 0, handle: int = 0, answer: int = 0) -> Path:
+    """Compile it; the numbers are what each function returns (3: NVML_ERROR_NOT_SUPPORTED)."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler to build a stand-in for libnvidia-ml.so")
+    source, library = folder / "nvml.c", folder / f"libnvidia-ml-{init}{handle}{answer}.so"
+    source.write_text(SOURCE % {"name": name, "init": init, "handle": handle, "answer": answer})
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    return library
