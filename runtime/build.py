@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from edgefusion.core.bundle import Precision, load_bundle
+from edgefusion.core.bundle import Precision
 from edgefusion.core.devices import find_device
 from edgefusion.core.geometry import Size
+from edgefusion.core.signing import load_signed
 from runtime.engines.cache import BuiltEngine, build
 
 
 def build_engine(
-    bundle_path: Path | None, device_name: str, *, precision: Precision, size: Size | None, force: bool, ungated: bool
+    bundle_path: Path | None,
+    device_name: str,
+    *,
+    precision: Precision,
+    size: Size | None,
+    force: bool,
+    ungated: bool,
+    require_signature: Path | None = None,
 ) -> BuiltEngine:
     """Compile, or find in the cache.
 
     Raises:
         EdgeFusionError: whatever is wrong with the bundle, the device or the cache.
     """
-    bundle, device = load_bundle(bundle_path, ungated=ungated), find_device(device_name)
+    bundle, device = load_signed(bundle_path, require_signature, ungated=ungated), find_device(device_name)
     size = size or bundle.manifest.layout.size_px
     return build(bundle, device, size_px=size, precision=precision, force=force)
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.bundle import Precision, load_bundle
+from edgefusion.core.bundle import Precision
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import MachineError, RunError, UsageError
 from edgefusion.core.frames import FramePair
 from edgefusion.core.rig import Rig, load_rig, registered
+from edgefusion.core.signing import load_signed
 from edgefusion.kernels.cpu import to_rgb
 from edgefusion.kernels.inputs import Registration
 from edgefusion.recordings.images import write_png
@@ -45,6 +46,7 @@ class RunSettings:
     device_name: str = "auto"
     precision: Precision = "fp16"
     ungated: bool = False
+    require_signature: Path | None = None
     rig_path: Path | None = None
     output: str | None = None
     preview: Path | None = None
@@ -75,7 +77,7 @@ def run(settings: RunSettings, show: Show = lambda statistics: None) -> RunRecor
     Raises:
         EdgeFusionError: whatever is wrong with the settings, the input, this machine or the run.
     """
-    bundle = load_bundle(settings.bundle_path, ungated=settings.ungated)
+    bundle = load_signed(settings.bundle_path, settings.require_signature, ungated=settings.ungated)
     device = find_device(settings.device_name)
     source = _open_source(settings)
     for path in (settings.preview, settings.record):
