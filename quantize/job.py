@@ -107,7 +107,7 @@ def quantize(settings: QuantizeSettings, say: Say = lambda text: None) -> tuple[
         MachineError: an environment that may not decide.
         RunError: a precision is over its budget; the bundle is as it was.
     """
-    bundle = load_bundle(settings.bundle)
+    bundle = load_bundle(settings.bundle, in_place=True)
     calibration = load_calibration(settings.calibration) if settings.calibration else None
     if calibration is None and "int8" in settings.precisions:
         raise UsageError("int8 needs --calibration", remedy="edgefusion calibrate frames makes a set")

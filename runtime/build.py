@@ -7,10 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from edgefusion.core.bundle import Bundle, Precision, load_bundle
+from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.devices import Device, find_device
 from edgefusion.core.errors import BundleError
 from edgefusion.core.geometry import Size
+from edgefusion.core.signing import load_signed
 from runtime.engines.base import BuildOptions
 from runtime.engines.cache import BuiltEngine, build, remember
 from runtime.engines.timing import measure
@@ -30,13 +31,14 @@ def build_engine(
     force: bool,
     ungated: bool,
     options: BuildOptions,
+    require_signature: Path | None = None,
 ) -> BuiltEngine:
     """Compile, or find in the cache.
 
     Raises:
         EdgeFusionError: whatever is wrong with the bundle, the device or the cache.
     """
-    bundle, device = load_bundle(bundle_path, ungated=ungated), find_device(device_name)
+    bundle, device = load_signed(bundle_path, require_signature, ungated=ungated), find_device(device_name)
     size = size or bundle.manifest.layout.size_px
     if precision == "auto":
         return fastest(bundle, device, size_px=size, options=options, force=force)

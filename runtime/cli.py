@@ -25,7 +25,7 @@ def _json_option(command: Command) -> Command:
 
 def _engine_options(precision: str) -> Callable[[Command], Command]:
     options = (
-        click.option("--bundle", "bundle_path", type=_PATH, help="Bundle; the shipped one by default."),
+        click.option("--bundle", "bundle_path", type=_PATH, help="Bundle, folder or .efb; the shipped one by default."),
         click.option("--device", "device_name", default="auto", show_default=True, help="See edgefusion devices."),
         click.option(
             "--precision",
@@ -35,6 +35,7 @@ def _engine_options(precision: str) -> Callable[[Command], Command]:
             help="Which of the bundle's models; auto: the fastest here.",
         ),
         _UNGATED,
+        click.option("--require-signature", type=_PATH, metavar="KEY.pub", help="Refuse a bundle not signed by it."),
     )
 
     def add(command: Command) -> Command:
@@ -214,7 +215,7 @@ def doctor(as_json: bool) -> None:
 
 @click.group()
 def bundle() -> None:
-    """Look into a bundle."""
+    """Look into a bundle, check it, pack it as one file, sign it."""
 
 
 @bundle.command()
@@ -222,8 +223,68 @@ def bundle() -> None:
 @_json_option
 def inspect(path: Path | None, as_json: bool) -> None:
     """Check every hash of a bundle and show what it holds; the shipped one by default."""
-    from edgefusion.core.bundle import load_bundle
+    from runtime import bundles, tables
+
+    facts = bundles.inspect(path)
+    click.echo(tables.as_json(facts) if as_json else tables.bundle_table(facts))
+
+
+@bundle.command()
+@click.argument("path", type=_PATH, required=False)
+@click.option("--key", type=_PATH, help="Public key (.pub) that must have signed it.")
+@_json_option
+def verify(path: Path | None, key: Path | None, as_json: bool) -> None:
+    """Check every hash, that every model can be read, and with --key who signed it; the shipped one by default."""
+    from runtime import bundles, tables
+
+    facts = bundles.verify(path, key)
+    click.echo(tables.as_json(facts) if as_json else tables.verified_table(facts))
+
+
+@bundle.command()
+@click.argument("path", type=_PATH)
+@click.option("--out", type=_PATH, required=True, help="File to write, such as bundle.efb.")
+@_json_option
+def pack(path: Path, out: Path, as_json: bool) -> None:
+    """Write a bundle as one file: the same bytes on every machine, and --bundle takes it as it is."""
+    from runtime import bundles
+
+    _print(bundles.pack(path, out), as_json)
+
+
+@bundle.command()
+@click.argument("path", type=_PATH)
+@click.option("--out", type=_PATH, required=True, help="Folder to make.")
+@_json_option
+def unpack(path: Path, out: Path, as_json: bool) -> None:
+    """Write a packed bundle as a folder, once every byte of it is checked."""
+    from runtime import bundles
+
+    _print(bundles.unpack(path, out), as_json)
+
+
+@bundle.command()
+@click.argument("path", type=_PATH)
+@click.option("--key", type=_PATH, required=True, help="Private key (.pem, Ed25519).")
+@_json_option
+def sign(path: Path, key: Path, as_json: bool) -> None:
+    """Sign a bundle, in its folder (needs the [sign] extra); pack it afterwards."""
+    from runtime import bundles
+
+    _print(bundles.sign(path, key), as_json)
+
+
+@bundle.command()
+@click.option("--out", type=_PATH, required=True, help="Name of the two files, without .pem and .pub.")
+@_json_option
+def keygen(out: Path, as_json: bool) -> None:
+    """Make a pair of keys: NAME.pem signs and stays secret, NAME.pub checks (needs the [sign] extra)."""
+    from runtime import bundles
+
+    _print(bundles.keygen(out), as_json)
+
+
+def _print(facts: dict[str, Any], as_json: bool) -> None:
     from runtime import tables
 
-    found = load_bundle(path)
-    click.echo(tables.bundle_json(found) if as_json else tables.bundle_table(found))
+    click.echo(tables.as_json(facts) if as_json else tables.facts_table(facts))

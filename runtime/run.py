@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.bundle import Bundle, Precision, load_bundle
+from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.devices import Device, find_device
 from edgefusion.core.errors import MachineError, RunError, UsageError
 from edgefusion.core.frames import FramePair
 from edgefusion.core.rig import Rig, load_rig, registered
+from edgefusion.core.signing import load_signed
 from edgefusion.kernels.cpu import to_rgb
 from edgefusion.kernels.inputs import Registration
 from edgefusion.recordings.images import write_png
@@ -46,6 +47,7 @@ class RunSettings:
     device_name: str = "auto"
     precision: Asked = "fp16"
     ungated: bool = False
+    require_signature: Path | None = None
     rig_path: Path | None = None
     output: str | None = None
     preview: Path | None = None
@@ -84,7 +86,7 @@ def run(settings: RunSettings, show: Show = lambda statistics: None) -> RunRecor
     Raises:
         EdgeFusionError: whatever is wrong with the settings, the input, this machine or the run.
     """
-    bundle = load_bundle(settings.bundle_path, ungated=settings.ungated)
+    bundle = load_signed(settings.bundle_path, settings.require_signature, ungated=settings.ungated)
     device = find_device(settings.device_name)
     source = _open_source(settings)
     for path in (settings.preview, settings.record):

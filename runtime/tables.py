@@ -11,7 +11,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from edgefusion.core.bundle import Bundle
 from edgefusion.core.devices import Device, load_devices
 from runtime.doctor import Finding
 
@@ -68,29 +67,87 @@ def doctor_table(findings: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
-def bundle_json(bundle: Bundle) -> str:
-    """A bundle's manifest as JSON, with its place."""
-    return json.dumps({"path": str(bundle.path), **bundle.manifest.model_dump(by_alias=True)}, indent=2)
+def as_json(facts: dict[str, Any]) -> str:
+    """Facts as JSON."""
+    return json.dumps(facts, indent=2)
 
 
-def bundle_table(bundle: Bundle) -> str:
-    """A bundle in a few lines."""
-    manifest = bundle.manifest
-    width, height = manifest.layout.size_px
-    data = "; ".join(f"{source.name} ({source.pairs} pairs, {source.licence})" for source in manifest.training.data)
-    inside = f", with {', '.join(manifest.layout.inside)} inside" if manifest.layout.inside else ""
-    return "\n".join(
+def facts_table(facts: dict[str, Any]) -> str:
+    """Facts, a line each."""
+    return _lines([(name.replace("_", " "), str(value)) for name, value in facts.items()])
+
+
+def verified_table(facts: dict[str, Any]) -> str:
+    """What ``edgefusion bundle verify`` found right."""
+    checked = f"checked with {facts['key']}" if facts["key"] else "not checked: give --key KEY.pub"
+    return _lines(
         [
-            f"bundle      {manifest.name} at {bundle.path}",
-            f"student     {manifest.student.arch}, {manifest.student.parameters} parameters",
-            f"objective   {manifest.student.objective}",
-            f"layout      {manifest.layout.name}, stored for {width}x{height}{inside}",
-            f"precisions  {', '.join(manifest.precisions)}",
-            f"licence     {manifest.licence}",
-            f"trained on  {data}",
-            f"files       {len(manifest.files)}, every hash right",
+            ("bundle", facts["bundle"]),
+            ("files", f"{facts['files']}, every hash right"),
+            ("models", f"{', '.join(facts['models'])}: all readable"),
+            ("signature", f"by key {facts['signed_by']}, {checked}" if facts["signed_by"] else "none"),
         ]
     )
+
+
+def bundle_table(facts: dict[str, Any]) -> str:
+    """A bundle (``runtime.bundles.inspect``) in a few lines."""
+    student, layout = facts["student"], facts["layout"]
+    inside = f", with {', '.join(layout['inside'])} inside" if layout["inside"] else ""
+    return _lines(
+        [
+            ("bundle", f"{facts['name']} at {facts['path']}"),
+            ("student", f"{student['arch']}, {student['parameters']} parameters"),
+            ("objective", student["objective"]),
+            ("layout", f"{layout['name']}, stored for {layout['size_px'][0]}x{layout['size_px'][1]}{inside}"),
+            ("models", ", ".join(f"{name} {_size(model['bytes'])}" for name, model in facts["models"].items())),
+            *_under("gates", [_gate(name, facts["gates"].get(name)) for name in facts["models"] if name != "fp32"]),
+            *_under("DLA", [f"{name} {_size(size)}" for name, size in facts["dla"].items()]),
+            ("licence", facts["licence"]),
+            *_under("trained on", [_data(source) for source in facts["training"]["data"]]),
+            ("signature", _signature(facts["signature"])),
+            *_under("engines", [_engine(engine) for engine in facts["engines"]] or ["none in this machine's cache"]),
+            ("files", f"{len(facts['files'])}, every hash right"),
+        ]
+    )
+
+
+def _lines(rows: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"{name:<11} {value}" for name, value in rows)
+
+
+def _under(name: str, values: Sequence[str]) -> list[tuple[str, str]]:
+    """A line for each value, the name before the first."""
+    return [(name if number == 0 else "", value) for number, value in enumerate(values)]
+
+
+def _gate(precision: str, gate: dict[str, Any] | None) -> str:
+    if gate is None:
+        return f"{precision}: none; it runs with --ungated only"
+    found = "passed" if gate["passed"] else "over its budget" + (", accepted" if gate["accepted"] else "")
+    return (
+        f"{precision}: {found} (budget {100 * gate['max_drop']:g} % of each figure), "
+        f"{gate['psnr_db']:.1f} dB from fp32 on {gate['holdout']}"
+    )
+
+
+def _data(source: dict[str, Any]) -> str:
+    return f"{source['name']} ({source['pairs']} pairs), licence: {source['licence']}"
+
+
+def _signature(found: dict[str, Any] | None) -> str:
+    return f"by key {found['fingerprint']}; edgefusion bundle verify --key checks it" if found else "none"
+
+
+def _engine(engine: dict[str, Any]) -> str:
+    facts = engine["facts"]
+    size = "x".join(map(str, facts.get("size_px", "?")))
+    what = " ".join(str(facts.get(name, "?")) for name in ("device", "backend", "precision"))
+    return f"{what} {size}, computing in {facts.get('compute', '?')}, {_size(engine['bytes'])}, built {engine['built']}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1024:.0f} KiB" if size < 1 << 20 else f"{size / (1 << 20):.1f} MiB"
 
 
 def layers_table(layers: Sequence[dict[str, Any]]) -> str:

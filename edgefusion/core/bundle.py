@@ -1,11 +1,14 @@
-"""The bundle: what one ships. A directory with a manifest, and the files whose hashes the manifest holds."""
+"""The bundle: what one ships. A directory with a manifest, and the files whose hashes the manifest holds.
+
+Or one file, which holds the same (``core.archive``).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,9 +16,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edgefusion.core.errors import BundleError, MachineError
+from edgefusion.core.archive import check_names, from_archive, read_archive
+from edgefusion.core.cache import cache_folder, locked
+from edgefusion.core.errors import BundleError
+from edgefusion.core.files import write_folder
 
 MANIFEST = "manifest.json"
+SIGNATURE = "signature"
+"""May lie beside the manifest (``core.signing``); no file of the manifest's."""
 SCHEMA = 2
 """2 added ``gates``; a bundle of schema 1 is read as one whose FP16 and INT8 models passed none."""
 
@@ -121,12 +129,22 @@ class Manifest(_Part):
 class Bundle:
     """A bundle whose every byte was checked against its manifest.
 
-    ``ungated``: whoever loaded it also takes models that passed no quality gate.
+    Attributes:
+        path: the directory with its files; of a packed one, in this machine's cache.
+        manifest: what it says.
+        ungated: whoever loaded it also takes models that passed no quality gate.
+        packed: the file it came in.
     """
 
     path: Path
     manifest: Manifest
     ungated: bool = False
+    packed: Path | None = None
+
+    @property
+    def place(self) -> Path:
+        """Where whoever loaded it knows it to be."""
+        return self.packed or self.path
 
     def model(self, precision: Precision) -> Path:
         """The ONNX file of a precision.
@@ -136,13 +154,13 @@ class Bundle:
         """
         if precision not in self.manifest.precisions:
             have = ", ".join(self.manifest.precisions)
-            raise BundleError(f"no {precision} model", where=self.path, remedy=f"it has: {have}")
+            raise BundleError(f"no {precision} model", where=self.place, remedy=f"it has: {have}")
         gate = self.manifest.gates.get(precision)
         if precision != "fp32" and not self.ungated and not (gate and gate.passed):
             what = "is over its quality budget" if gate else "passed no quality gate"
             raise BundleError(
                 f"the {precision} model {what}",
-                where=self.path,
+                where=self.place,
                 remedy="edgefusion quantize makes one that passed; --ungated takes it as it is",
             )
         return self.path / self.manifest.precisions[precision]
@@ -153,31 +171,80 @@ def shipped_bundle() -> Path:
     return Path(str(resources.files("edgefusion.assets"))) / "proxy-nano"
 
 
-def load_bundle(path: Path | None = None, *, ungated: bool = False) -> Bundle:
+def load_bundle(path: Path | None = None, *, ungated: bool = False, in_place: bool = False) -> Bundle:
     """Read a bundle and check the hash of every file.
 
     Args:
-        path: the bundle's directory; the shipped one if None.
+        path: the bundle's directory, or a packed bundle, which is unpacked into this machine's cache; the shipped
+            one if None.
         ungated: also take models that passed no quality gate.
+        in_place: the caller is going to change it, so that it must be a directory.
 
     Raises:
-        BundleError: not a bundle, of a newer schema, or changed since it was written.
+        BundleError: not a bundle, of a newer schema, changed since it was written, or packed and ``in_place``.
+        MachineError: the cache is not writable or full.
     """
     path = path or shipped_bundle()
-    manifest = _read_manifest(path)
+    if not path.is_file():
+        return Bundle(path, _check_folder(path), ungated)
+    if in_place:
+        remedy = f"unpack it first: edgefusion bundle unpack {path} --out DIR"
+        raise BundleError("a packed bundle cannot be changed", where=path, remedy=remedy)
+    content = read_archive(path)
+    manifest, files = unpacked(content, path)
+    return Bundle(_in_cache(hashlib.sha256(content).hexdigest(), files), manifest, ungated, packed=path)
+
+
+def _check_folder(path: Path) -> Manifest:
+    try:
+        text = (path / MANIFEST).read_bytes()
+    except OSError as error:
+        raise BundleError(f"not a bundle: no {MANIFEST} ({error.strerror})", where=path) from error
+    manifest = _parse_manifest(text, path / MANIFEST)
+    _check_hashes(manifest, lambda name: (path / name).read_bytes(), path)
+    return manifest
+
+
+def _check_hashes(manifest: Manifest, read: Callable[[str], bytes], where: Path) -> None:
     for name, expected in manifest.files.items():
         try:
-            actual = hashlib.sha256((path / name).read_bytes()).hexdigest()
+            actual = hashlib.sha256(read(name)).hexdigest()
         except OSError as error:
-            raise BundleError(f"{name} is missing ({error.strerror})", where=path, remedy="copy it again") from error
+            raise BundleError(f"{name} is missing ({error.strerror})", where=where, remedy="copy it again") from error
         if actual != expected:
             raise BundleError(
-                f"{name} was changed after the bundle was written", where=path, remedy="copy the bundle again"
+                f"{name} was changed after the bundle was written", where=where, remedy="copy the bundle again"
             )
     unlisted = set(manifest.precisions.values()) - set(manifest.files)
     if unlisted:
-        raise BundleError(f"no hash for {', '.join(sorted(unlisted))}", where=path / MANIFEST)
-    return Bundle(path, manifest, ungated)
+        raise BundleError(f"no hash for {', '.join(sorted(unlisted))}", where=where / MANIFEST)
+
+
+def unpacked(content: bytes, where: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """The manifest and all files of a packed bundle, checked, in memory.
+
+    Raises:
+        BundleError: not a packed bundle, a damaged or a hostile one.
+    """
+    files = from_archive(content, where)
+    if MANIFEST not in files:
+        raise BundleError(f"not a bundle: no {MANIFEST}", where=where)
+    manifest = _parse_manifest(files[MANIFEST], where)
+    wanted = {*manifest.files, MANIFEST}
+    odd = sorted(wanted ^ (files.keys() - {SIGNATURE}))
+    if odd:
+        raise BundleError(f"{odd[0]} is {'missing' if odd[0] in wanted else 'not in its manifest'}", where=where)
+    _check_hashes(manifest, files.__getitem__, where)
+    return manifest, files
+
+
+def _in_cache(key: str, files: dict[str, bytes]) -> Path:
+    """The folder of this machine's cache with these files; written again if anything there differs."""
+    folder = cache_folder() / "bundles" / key
+    with locked(folder):
+        if not all((folder / name).is_file() and (folder / name).read_bytes() == files[name] for name in files):
+            write_folder(folder, files)
+    return folder
 
 
 def write_bundle(path: Path, files: dict[str, bytes], fields: dict[str, Any]) -> Bundle:
@@ -195,46 +262,30 @@ def write_bundle(path: Path, files: dict[str, bytes], fields: dict[str, Any]) ->
     raw = {"schema": SCHEMA, **fields, "files": hashes}
     raw["digest"] = _digest(raw)
     Manifest(**raw)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        for name, content in {**files, MANIFEST: (json.dumps(raw, indent=2) + "\n").encode()}.items():
-            (part / name).parent.mkdir(parents=True, exist_ok=True)
-            (part / name).write_bytes(content)
-        part.chmod(0o755)
-        _replace(part, path)
-    except OSError as error:
-        raise MachineError(f"cannot write the bundle ({error.strerror})", where=path) from error
+    write_folder(path, {**files, MANIFEST: (json.dumps(raw, indent=2) + "\n").encode()})
     return load_bundle(path)
 
 
-def _replace(part: Path, path: Path) -> None:
-    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    if path.exists():
-        path.rename(old / "old")
-    part.rename(path)
-    shutil.rmtree(old)
-
-
-def _read_manifest(path: Path) -> Manifest:
-    where = path / MANIFEST
+def _parse_manifest(text: bytes, where: Path) -> Manifest:
     try:
-        raw = json.loads(where.read_text())
+        raw = json.loads(text)
         schema = raw["schema"]
-    except OSError as error:
-        raise BundleError(f"not a bundle: no {MANIFEST} ({error.strerror})", where=path) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError("not a bundle manifest", where=where, remedy="copy the bundle again") from error
     if isinstance(schema, int) and schema > SCHEMA:
         raise BundleError(f"schema {schema}; this edgefusion reads up to {SCHEMA}", where=where, remedy="update it")
     if raw.get("digest") != _digest(raw):
         raise BundleError("the manifest was changed after it was written", where=where, remedy="copy the bundle again")
     try:
-        return Manifest(**raw)
+        manifest = Manifest(**raw)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise BundleError(f"{field}: {first['msg']}", where=where) from error
+    check_names({*manifest.files, MANIFEST, SIGNATURE}, where)
+    if {MANIFEST, SIGNATURE} & manifest.files.keys():
+        raise BundleError(f"it lists {MANIFEST} or {SIGNATURE}, which it may not", where=where)
+    return manifest
 
 
 def _digest(raw: dict[str, Any]) -> str:
@@ -246,6 +297,8 @@ def add_models(
     bundle: Bundle, models: dict[Precision, bytes], gates: dict[Precision, Gate], files: dict[str, bytes]
 ) -> Bundle:
     """The bundle again, in its place, with more precisions or other models for those it has.
+
+    It is another bundle then: a signature is left out, with a warning.
 
     Args:
         bundle: to add to.
@@ -262,4 +315,6 @@ def add_models(
     fields["precisions"] |= names
     fields["gates"] |= {precision: gate.model_dump() for precision, gate in gates.items()}
     added = {names[precision]: model for precision, model in models.items()}
+    if (bundle.path / SIGNATURE).exists():
+        warnings.warn("the bundle's signature was of what it was before and is left out: sign it again", stacklevel=2)
     return write_bundle(bundle.path, {**kept, **added, **files}, fields)

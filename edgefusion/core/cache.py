@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
@@ -27,6 +30,23 @@ def cache_folder() -> Path:
             f"cannot make the cache folder ({error.strerror})", where=folder, remedy="set EDGEFUSION_CACHE"
         ) from error
     return folder
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time for ``path``, which need not exist; its folder is made.
+
+    Raises:
+        MachineError: that folder is not writable.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = open(path.parent / f".{path.name}.lock", "w")  # noqa: SIM115  # closed below
+    except OSError as error:
+        raise MachineError(f"cannot write ({error.strerror})", where=path, remedy="set EDGEFUSION_CACHE") from error
+    with stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def machine_key(folder: Path) -> bytes:

@@ -92,8 +92,8 @@ def find_device(name: str) -> Device:
     if found is None or found.family != name:
         raise MachineError(
             f"{name!r} means {ALIASES[name]} of the machine it runs on, and this has none",
-            remedy="engines of TensorRT are bound to the GPU they are built on and cannot be cross-built: run this on the "
-            "device, or from here with --host user@rig (docs/jetson.md)",
+            remedy="engines of TensorRT are bound to the GPU they are built on and cannot be cross-built: run this on "
+            "the device, or from here with --host user@rig (docs/jetson.md)",
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Writing files that are whole or not there."""
+"""Writing files and folders that are whole or not there."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from edgefusion.core.errors import MachineError
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """A stream for the content of ``path``, which gets its name when all is written and synced.
+def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
+    """A stream for the content of ``path``, which gets its name and ``mode`` when all is written and synced.
 
     Raises:
         MachineError: the folder is missing or not writable, or the disk is full; ``path`` is as it was.
@@ -26,13 +26,48 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.chmod(part, 0o644)
+            os.chmod(part, mode)
             os.replace(part, path)
         except BaseException:
             os.unlink(part)
             raise
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise MachineError(
-            f"cannot write ({reason})", where=path, remedy="choose a writable folder with free space"
-        ) from error
+        raise _failure(path, error) from error
+
+
+def write_folder(path: Path, files: dict[str, bytes]) -> None:
+    """Write a folder in one stroke: it is whole or not there, and replaces one of the same path.
+
+    Args:
+        path: the folder to make.
+        files: relative name -> content.
+
+    Raises:
+        MachineError: the place is not writable or full; ``path`` is as it was.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
+            new = Path(scratch) / "new"
+            for name, content in files.items():
+                (new / name).parent.mkdir(parents=True, exist_ok=True)
+                (new / name).write_bytes(content)
+            _replace(new, path, Path(scratch) / "old")
+    except OSError as error:
+        raise _failure(path, error) from error
+
+
+def _replace(new: Path, path: Path, old: Path) -> None:
+    try:
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
+
+
+def _failure(path: Path, error: OSError) -> MachineError:
+    reason = error.strerror or str(error)
+    return MachineError(f"cannot write ({reason})", where=path, remedy="choose a writable folder with free space")

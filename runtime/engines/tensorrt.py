@@ -163,12 +163,22 @@ class TensorRtRtxBackend(TensorRtBackend):
         self._api = load_tensorrt_rtx()
         self.executes = has_driver()
 
-    def _configure(
-        self, config: Any, network: Any, source: Source, options: BuildOptions, *, strongly_typed: bool
-    ) -> dict[str, Any]:
+    def compile(self, source: Source, options: BuildOptions) -> Compiled:
+        """Build an engine.
+
+        Raises:
+            MachineError: an option for other devices, or a GPU that TensorRT-RTX does not build for.
+            BundleError: the parser refuses the model.
+            RunError: the builder fails.
+        """
         if options.dla is not None or options.fit_every_gpu:
             what = "--dla" if options.dla is not None else "--fit-every-gpu"
             raise MachineError(f"{what} is not for TensorRT-RTX", remedy=f"leave it out for {self._device.name}")
+        return self._build(source, options, strongly_typed=True)
+
+    def _configure(
+        self, config: Any, network: Any, source: Source, options: BuildOptions, *, strongly_typed: bool
+    ) -> dict[str, Any]:
         self._api.target(config, self._device.sm)
         return super()._configure(config, network, source, options, strongly_typed=strongly_typed)
 

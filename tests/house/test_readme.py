@@ -18,7 +18,7 @@ from scenes import rig_toml, write_folder, write_video
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 SHORTER = {"--steps": "2", "--brake": "1", "--frames": "12", "--count": "4", "--holdout-count": "10"}
-NEEDS_TORCH = ("edgefusion distill", "edgefusion quantize", "--bundle bundle", "inspect bundle")
+NEEDS_TORCH = ("edgefusion distill", "edgefusion quantize", "--bundle bundle", "inspect bundle", "pack bundle")
 
 
 def commands() -> Iterator[str]:

@@ -54,6 +54,17 @@ def test_a_newer_schema_says_update(bundle: Path) -> None:
         load_bundle(bundle)
 
 
+@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a/../../b", "manifest.json"])
+def test_a_manifest_names_no_file_outside_of_the_bundle(bundle: Path, name: str) -> None:
+    raw = json.loads((bundle / MANIFEST).read_text())
+    raw["files"][name] = hashlib.sha256(b"").hexdigest()
+    del raw["digest"]
+    raw["digest"] = hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()
+    (bundle / MANIFEST).write_text(json.dumps(raw))
+    with pytest.raises(BundleError, match=r"is no plain relative name of a file|which it may not"):
+        load_bundle(bundle)
+
+
 def test_an_edited_manifest_is_found(bundle: Path) -> None:
     edit(bundle, licence="mine")
     with pytest.raises(BundleError, match="changed after it was written"):

@@ -1,7 +1,7 @@
-"""``python record_surfaces.py NAMES_OF WHEEL ...``: which names of TensorRT's Python API the wheel of each version knows.
+"""``record_surfaces.py NAMES_OF WHEEL ...``: which names of TensorRT's Python API the wheel of each version knows.
 
-The binding wheels (``pip download --no-deps tensorrt-cu12-bindings==10.3.0``) do not import without TensorRT's library,
-but their extension's string table holds every class, method, property and enumerator. ``NAMES_OF`` is a module that does
+The binding wheels (``pip download --no-deps tensorrt-cu12-bindings==10.3.0``) do not import without TensorRT, but
+their extension's string table holds every class, method, property and enumerator. ``NAMES_OF`` is a module that does
 import, such as ``tensorrt_rtx``: its names, and those below that later versions dropped, are looked for. The linker
 shares endings of strings, so that a short name may be found in the end of a longer one.
 """
@@ -17,32 +17,12 @@ import zipfile
 from pathlib import Path
 
 DROPPED = [
-    "FP16",
-    "INT8",
-    "int8_calibrator",
-    "IInt8EntropyCalibrator2",
-    "IInt8Calibrator",
-    "EXPLICIT_BATCH",
-    "device_memory_size",
-    "platform_has_fast_fp16",
-    "platform_has_fast_int8",
-    "AMPERE_PLUS",
-    "SAME_COMPUTE_CAPABILITY",
-    "PREFER_PRECISION_CONSTRAINTS",
-    "OBEY_PRECISION_CONSTRAINTS",
-    "precision",
-    "set_output_type",
-    "set_calibration_profile",
-    "DLA",
-    "DeviceType",
-    "GPU",
-    "GPU_FALLBACK",
-    "read_calibration_cache",
-    "write_calibration_cache",
-    "get_batch_size",
-    "get_batch",
-    "quantization_flags",
-]
+    "FP16", "INT8", "int8_calibrator", "IInt8EntropyCalibrator2", "IInt8Calibrator", "EXPLICIT_BATCH",
+    "device_memory_size", "platform_has_fast_fp16", "platform_has_fast_int8", "AMPERE_PLUS",
+    "SAME_COMPUTE_CAPABILITY", "PREFER_PRECISION_CONSTRAINTS", "OBEY_PRECISION_CONSTRAINTS", "precision",
+    "set_output_type", "set_calibration_profile", "DLA", "DeviceType", "GPU", "GPU_FALLBACK",
+    "read_calibration_cache", "write_calibration_cache", "get_batch_size", "get_batch", "quantization_flags",
+]  # fmt: skip
 
 
 def public_names(module: str) -> set[str]:
