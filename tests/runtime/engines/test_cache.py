@@ -127,7 +127,7 @@ def test_a_size_that_is_no_multiple_of_four_is_refused(cache: Path, bundle: Bund
 
 
 def test_a_device_without_a_backend_here_says_so(cache: Path, bundle: Bundle) -> None:
-    with pytest.raises(MachineError, match="cannot build for agx-orin-64: .* --host user@rig"):
+    with pytest.raises(MachineError, match=r"cannot build for agx-orin-64: .* --host user@rig"):
         built(bundle, find_device("agx-orin-64"))
 
 
