@@ -12,6 +12,7 @@ from rich.table import Table
 
 from edgefusion.core.bundle import Bundle
 from edgefusion.core.devices import Device, load_devices
+from edgefusion.core.dla import CACHE
 from runtime.doctor import Finding
 
 
@@ -78,13 +79,14 @@ def bundle_table(bundle: Bundle) -> str:
     width, height = manifest.layout.size_px
     data = "; ".join(f"{source.name} ({source.pairs} pairs, {source.licence})" for source in manifest.training.data)
     inside = f", with {', '.join(manifest.layout.inside)} inside" if manifest.layout.inside else ""
+    dla = ", and files for a DLA" if CACHE in manifest.files else ""
     return "\n".join(
         [
             f"bundle      {manifest.name} at {bundle.path}",
             f"student     {manifest.student.arch}, {manifest.student.parameters} parameters",
             f"objective   {manifest.student.objective}",
             f"layout      {manifest.layout.name}, stored for {width}x{height}{inside}",
-            f"precisions  {', '.join(manifest.precisions)}",
+            f"precisions  {', '.join(manifest.precisions)}{dla}",
             f"licence     {manifest.licence}",
             f"trained on  {data}",
             f"files       {len(manifest.files)}, every hash right",
