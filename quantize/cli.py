@@ -35,6 +35,7 @@ def _share(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--holdout", help="Pairs to judge on; the calibration set's held-out frames by default.")
 @click.option("--split", default="val", show_default=True, help="Of --holdout, where there is a splits.json.")
 @click.option("--accept-drop", is_flag=True, help="Take what is over the budget, and write so into the manifest.")
+@click.option("--dla", is_flag=True, help="With int8: also what TensorRT 10 needs to put it on a DLA.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--explain", is_flag=True, help="Print every figure and every layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

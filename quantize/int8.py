@@ -26,12 +26,14 @@ class Recipe:
 
     Attributes:
         method: of the activations' ranges.
-        narrow: the equalised model in FP16.
+        equal: the equalised model in FP32.
+        narrow: the same in FP16.
         scales: step of each activation that may become int8.
         weights: of each convolution, by name, in the order they are computed.
     """
 
     method: Method
+    equal: onnx.ModelProto
     narrow: onnx.ModelProto
     scales: Mapping[str, np.float16]
     weights: Mapping[str, Weights]
@@ -55,7 +57,7 @@ def make_recipe(model: onnx.ModelProto, frames: Inputs, method: Method, *, seed:
     weights = round_weights(equal, frames, scales, seed=seed)
     narrow = cast(equal)
     Graph(narrow).part_constants()
-    return Recipe(method, narrow, scales, weights)
+    return Recipe(method, equal, narrow, scales, weights)
 
 
 def to_int8(recipe: Recipe, keep: Collection[str] = ()) -> bytes:

@@ -17,6 +17,7 @@ from edgefusion.core.calibration import CalibrationSet, load_calibration
 from edgefusion.core.errors import RunError, UsageError
 from quantize import crosscheck, holdout, sensitivity
 from quantize.crosscheck import Agreement
+from quantize.dla import Dla, make_dla
 from quantize.fp16 import to_fp16
 from quantize.gate import Judge, Verdict
 from quantize.graph import parse
@@ -50,6 +51,7 @@ class QuantizeSettings:
         split: of a data folder with splits.
         accept_drop: take a precision that is over the budget, and write so into the manifest.
         seed: of what is random.
+        dla: make the files for a DLA too, of int8.
     """
 
     bundle: Path
@@ -61,6 +63,7 @@ class QuantizeSettings:
     split: str = "val"
     accept_drop: bool = False
     seed: int = 0
+    dla: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Made:
         methods: PSNR in dB of each method compared, of int8.
         layers: each convolution's sensitivity, of int8.
         kept: convolutions that stayed FP16, in the order they went back.
+        dla: the files for a DLA, if asked for, of int8.
     """
 
     model: bytes
@@ -84,6 +88,7 @@ class Made:
     methods: dict[str, float] = field(default_factory=dict)
     layers: tuple[Layer, ...] = ()
     kept: tuple[str, ...] = ()
+    dla: Dla | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For ``quality.json``."""
@@ -91,6 +96,8 @@ class Made:
         if self.method:
             layers = [{**vars(layer), "fp16": layer.name in self.kept} for layer in self.layers]
             found |= {"method": self.method, "methods": self.methods, "kept_fp16": self.kept, "layers": layers}
+        if self.dla:
+            found["dla"] = self.dla.to_json()
         return found
 
 
@@ -102,7 +109,7 @@ def quantize(settings: QuantizeSettings, say: Say = lambda text: None) -> tuple[
         say: told what goes on.
 
     Raises:
-        UsageError: int8 without a calibration set, or nothing to judge on.
+        UsageError: int8 without a calibration set, a DLA's files without int8, or nothing to judge on.
         InputError: a bundle, set or pairs that are wrong or do not belong together.
         MachineError: an environment that may not decide.
         RunError: a precision is over its budget; the bundle is as it was.
@@ -111,6 +118,8 @@ def quantize(settings: QuantizeSettings, say: Say = lambda text: None) -> tuple[
     calibration = load_calibration(settings.calibration) if settings.calibration else None
     if calibration is None and "int8" in settings.precisions:
         raise UsageError("int8 needs --calibration", remedy="edgefusion calibrate frames makes a set")
+    if settings.dla and "int8" not in settings.precisions:
+        raise UsageError("--dla is made of int8", remedy="add --precision int8")
     if calibration:
         calibration.check_for(bundle)
     check_decides()
@@ -168,7 +177,8 @@ def _int8(
         say(f"over the budget with {len(kept)} layers in fp16: {describe_worst(verdict)}")
     verify(content, "int8")
     agreement = crosscheck.compare(content, _some(judge.holdout.pairs, LOOKED_AT))
-    return Made(content, verdict, agreement, recipe.method, methods, tuple(layers), tuple(kept))
+    dla = make_dla(recipe, frames, kept) if settings.dla else None
+    return Made(content, verdict, agreement, recipe.method, methods, tuple(layers), tuple(kept), dla)
 
 
 def _best(
@@ -227,6 +237,8 @@ def _store(bundle: Bundle, calibration: CalibrationSet | None, made: dict[Precis
     files = {"quality.json": _quality(bundle, made)}
     if calibration:
         files["calibration/calibration.json"] = calibration.list_bytes()
+    for found in made.values():
+        files |= found.dla.files() if found.dla else {}
     models = {precision: found.model for precision, found in made.items()}
     gates = {precision: found.verdict.gate(accepted=True) for precision, found in made.items()}
     return add_models(bundle, models, gates, files)

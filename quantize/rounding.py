@@ -130,7 +130,7 @@ def _rounded(graph: Graph, node: onnx.NodeProto, look: _Look | None) -> Weights:
     flat = weights.reshape(len(weights), -1)
     steps = upwards(np.abs(flat).max(axis=1) / 127)
     wanted = flat / steps.astype(np.float64)[:, None]
-    levels = _in_turn(wanted, look.moments()) if look else _nearest(wanted)
+    levels = _filled(wanted, look.moments()) if look else _nearest(wanted)
     return Weights(levels.reshape(weights.shape).astype(np.int8), steps)
 
 
@@ -138,15 +138,28 @@ def _nearest(values: Array) -> Array:
     return np.asarray(np.clip(np.rint(values), -127, 127))
 
 
-def _in_turn(wanted: Array, moments: Array) -> Array:
-    """[out, K] weights in steps, rounded; the error of each goes to those not yet rounded, largest moment first."""
+def _filled(wanted: Array, moments: Array) -> Array:
+    """As ``_in_turn``, with a level of 127 in every row: by it TensorRT's own rounding finds the step (``dla``)."""
+    levels = _in_turn(wanted, moments, np.zeros(wanted.shape, bool))
+    sizes = np.abs(wanted)
+    short = (np.abs(levels).max(axis=1) < 127) & (sizes.max(axis=1) > 126)  # a step of ``upwards``'s least is coarser
+    if short.any():
+        levels[short] = _in_turn(wanted[short], moments, (sizes == sizes.max(axis=1, keepdims=True))[short])
+    return levels
+
+
+def _in_turn(wanted: Array, moments: Array, full: npt.NDArray[np.bool_]) -> Array:
+    """[out, K] weights in steps, rounded; the error of each goes to those not yet rounded, largest moment first.
+
+    Those in ``full`` become 127 or -127.
+    """
     order = np.argsort(-np.diag(moments), kind="stable")
-    left = wanted[:, order]
+    left, ends, limits = wanted[:, order], full[:, order], 127 * np.sign(wanted[:, order])
     inverse = np.linalg.inv(moments[np.ix_(order, order)])
     factor = np.linalg.cholesky((inverse + inverse.T) / 2).T
     rounded = np.empty_like(left)
     for column in range(left.shape[1]):
-        rounded[:, column] = _nearest(left[:, column])
+        rounded[:, column] = np.where(ends[:, column], limits[:, column], _nearest(left[:, column]))
         error = (left[:, column] - rounded[:, column]) / factor[column, column]
         left[:, column + 1 :] -= np.outer(error, factor[column, column + 1 :])
     levels = np.empty_like(rounded)

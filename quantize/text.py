@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgefusion.core.bundle import Bundle, Precision
+from quantize.dla import Dla
 from quantize.gate import SceneClass
 from quantize.job import Made, describe_worst
 
@@ -24,6 +25,7 @@ def describe(bundle: Bundle, made: dict[Precision, Made], *, explain: bool) -> s
     parts = [f"{bundle.path}:"]
     for precision, one in made.items():
         parts.append(_line(precision, one))
+        parts += [_dla(one.dla)] if one.dla else []
         if explain:
             parts += [_figures(scenes) for scenes in one.verdict.classes]
             parts += [_layers(one)] if one.layers else []
@@ -39,6 +41,15 @@ def _line(precision: Precision, made: Made) -> str:
         f"{precision}: {how} on {count} pairs ({verdict.holdout.description}); PSNR to fp32 {verdict.psnr_db:.1f} dB, "
         f"lowest {verdict.lowest_psnr_db:.1f}; nearest to its budget: {describe_worst(verdict)}; "
         f"{len(made.model)} bytes{method}{kept}"
+    )
+
+
+def _dla(dla: Dla) -> str:
+    falling = dla.layers.on_gpu
+    names = f": {', '.join(layer.node for layer in falling)}" if falling else ""
+    return (
+        f"dla/: model, scales of {len(dla.scales)} tensors, list of layers; {len(falling)} of {len(dla.layers.layers)} "
+        f"layers fall back to the GPU{names} (by the documentation; not yet run on hardware)"
     )
 
 

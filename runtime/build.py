@@ -19,6 +19,8 @@ from runtime.tables import layers_table
 
 Asked = Literal["auto", "fp32", "fp16", "int8"]
 
+NARROW = {"fp32": ("f32",), "fp16": ("f16", "bf16"), "int8": ("i8",)}
+"""What a backend computes in that takes a precision at its word."""
 NARROWEST: tuple[Precision, ...] = ("int8", "fp16", "fp32")
 
 
@@ -56,7 +58,8 @@ def fastest(
     """The engine of the precision that is fastest here, of those that may be used.
 
     Each is built and timed once; the times of all are in the ``timings`` of its ``engine.json``. Where engines cannot
-    be executed, as when they are built for another machine, the narrowest precision is taken and nothing is timed.
+    be executed, as when they are built for another machine, nothing is timed and the narrowest precision is taken that
+    the backend really computes in: TensorRT-RTX has no int8 on Turing.
 
     Raises:
         EdgeFusionError: as ``build``.
@@ -67,9 +70,9 @@ def fastest(
     engines: list[BuiltEngine] = []
     for precision in precisions:
         engine = build(bundle, device, size_px=size_px, precision=precision, options=options, force=force)
-        if not engine.backend.executes:
+        if not engine.backend.executes and (engine.compute in NARROW[precision] or precision == precisions[-1]):
             return engine
-        engines.append(_timed(engine))
+        engines += [_timed(engine)] if engine.backend.executes else []
     times = {engine.facts["precision"]: engine.facts["timing_ms"] for engine in engines}
     first = min(engines, key=lambda engine: float(engine.facts["timing_ms"]["median"]))
     return first if first.facts.get("timings") == times else remember(first, timings=times)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgefusion.core.archive import check_names, from_archive, read_archive
 from edgefusion.core.cache import cache_folder, locked
+from edgefusion.core.dla import FOLDER as DLA
 from edgefusion.core.errors import BundleError
 from edgefusion.core.files import write_folder
 
@@ -298,7 +299,8 @@ def add_models(
 ) -> Bundle:
     """The bundle again, in its place, with more precisions or other models for those it has.
 
-    It is another bundle then: a signature is left out, with a warning.
+    It is another bundle then: a signature is left out, with a warning. The files for a DLA belong to one INT8 model:
+    with another they go, unless ``files`` has new ones.
 
     Args:
         bundle: to add to.
@@ -310,7 +312,8 @@ def add_models(
         MachineError: the place is not writable or full; the bundle is as it was.
     """
     fields = bundle.manifest.model_dump(by_alias=True, mode="json", exclude={"files", "digest", "schema_version"})
-    kept = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
+    stays = [name for name in bundle.manifest.files if not (name.startswith(DLA) and "int8" in models)]
+    kept = {name: (bundle.path / name).read_bytes() for name in stays}
     names = {precision: f"model.{precision}.onnx" for precision in models}
     fields["precisions"] |= names
     fields["gates"] |= {precision: gate.model_dump() for precision, gate in gates.items()}

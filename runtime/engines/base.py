@@ -56,7 +56,7 @@ class Source:
         onnx: the model of a precision.
         size_px: (width, height) of the image, multiples of four.
         precision: the model's.
-        dla: file name -> content of the bundle's ``dla/``, where there is one.
+        dla: name -> content of the bundle's files in ``dla/``, where they are wanted.
     """
 
     onnx: bytes

@@ -19,6 +19,7 @@ from typing import Any
 from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.cache import cache_folder, machine_key
 from edgefusion.core.devices import Device
+from edgefusion.core.dla import FOLDER as DLA
 from edgefusion.core.errors import MachineError
 from edgefusion.core.geometry import Size, check_engine_size
 from runtime.engines import backend_for
@@ -118,8 +119,8 @@ def _compile(
 
 
 def _dla_files(bundle: Bundle) -> dict[str, bytes]:
-    names = [name for name in bundle.manifest.files if name.startswith("dla/")]
-    return {name.removeprefix("dla/"): (bundle.path / name).read_bytes() for name in names}
+    names = [name for name in bundle.manifest.files if name.startswith(DLA)]
+    return {name: (bundle.path / name).read_bytes() for name in names}
 
 
 def _identity(source: Source, device: Device, backend: Backend, options: BuildOptions) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from edgefusion.core.bundle import Precision
 from edgefusion.core.cache import cache_folder
 from edgefusion.core.devices import Device
+from edgefusion.core.dla import CACHE, LAYERS, MODEL, DlaLayers
 from edgefusion.core.errors import BundleError, MachineError, RunError
 from edgefusion.core.files import atomic_write
 from edgefusion.core.geometry import Size
@@ -79,7 +79,7 @@ class TensorRtBackend:
         trt, log = self._api.module, collecting_logger(self._api.module)
         builder = trt.Builder(log)
         network = self._api.create_network(builder, strongly_typed=strongly_typed)
-        content = source.dla["model.onnx"] if self._needs_cache(options) else source.onnx
+        content = source.dla[MODEL] if self._needs_cache(options) else source.onnx
         self._parse(network, content, source.size_px, log)
         config = builder.create_builder_config()
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
@@ -118,9 +118,9 @@ class TensorRtBackend:
         if options.dla is not None:
             if not source.dla:
                 raise BundleError("the bundle has no dla/", remedy="edgefusion quantize --precision int8 --dla")
-            self._api.use_dla(config, options.dla, source.dla["calibration.cache"])
+            self._api.use_dla(config, options.dla, source.dla[CACHE])
             if self._needs_cache(options):
-                set_precisions(self._api.module, network, json.loads(source.dla["layers.json"]))
+                set_precisions(self._api.module, network, DlaLayers.model_validate_json(source.dla[LAYERS]))
         elif not strongly_typed:
             self._api.allow_precisions(config, "FP16", "INT8")
         return {"workspace_mb": workspace and workspace >> 20, "strongly_typed": strongly_typed}
@@ -237,9 +237,9 @@ def collecting_logger(module: Any) -> Any:
     return Collecting()
 
 
-def set_precisions(module: Any, network: Any, layers: list[dict[str, Any]]) -> None:
+def set_precisions(module: Any, network: Any, layers: DlaLayers) -> None:
     """Give each layer of a weakly typed network the precision that ``dla/layers.json`` names for its node."""
-    wanted = {layer["node"]: layer["precision"] for layer in layers}
+    wanted = {layer.node: layer.precision for layer in layers.layers}
     kinds = {"int8": module.DataType.INT8, "fp16": module.DataType.HALF}
     for number in range(network.num_layers):
         layer = network.get_layer(number)

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from edgefusion.core.dla import read_cache, write_cache
 from edgefusion.core.errors import MachineError
 from edgefusion.core.optional import require
 
@@ -117,11 +118,16 @@ class Api:
         if self.version < STRONG_DLA:
             self.need("DLA", before=LAST_DLA)
             self.allow_precisions(config, "FP16", "INT8")
-            config.int8_calibrator = calibrator(self.module, cache)
+            config.int8_calibrator = calibrator(self.module, self._own(cache))
             config.set_flag(self.module.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
         config.default_device_type = self.module.DeviceType.DLA
         config.DLA_core = core
         config.set_flag(self.module.BuilderFlag.GPU_FALLBACK)
+
+    def _own(self, cache: bytes) -> bytes:
+        """The calibration cache as this version would have written it: it passes over one of another's."""
+        major, minor, patch = (*self.version, 0, 0)[:3]
+        return write_cache(read_cache(cache), (major, minor, patch))
 
 
 def calibrator(module: ModuleType, cache: bytes) -> Any:

@@ -94,7 +94,7 @@ def test_an_accepted_drop_is_in_the_manifest_and_runs_on_demand_alone(
     gate = load_bundle(bundle.path).manifest.gates["fp16"]
     assert (gate.passed, gate.accepted) == (False, True)
     drive = write_scenes(tmp_path / "drive", 1)
-    for command in (("run", "--recording", drive), ("build",), ("evaluate", "--pairs", drive)):
+    for command in (("run", "--recording", drive), ("build", "--precision", "fp16"), ("evaluate", "--pairs", drive)):
         result = edgefusion(command[0], "--bundle", bundle.path, *command[1:])
         assert result.exit_code == 4
         assert "the fp16 model is over its quality budget" in result.output

@@ -88,7 +88,7 @@ CASES = {
     "changed bundle": (changed_bundle, 4, "model.fp16.onnx was changed"),
     "newer bundle": (newer_bundle, 4, "schema 3; this edgefusion reads up to 2; update it"),
     "unknown device": (lambda p: ["run", "--device", "orin-9"], 2, "unknown device 'orin-9'; did you mean orin"),
-    "other device": (lambda p: ["build", "--device", "orin"], 3, "this has none; run it there or name a device"),
+    "other device": (lambda p: ["build", "--device", "orin"], 3, "or from here with --host"),
     "bad size": (lambda p: ["build", "--size", "big"], 2, "give width and height, such as 640x480"),
     "odd size": (lambda p: ["build", "--size", "641x480"], 2, "multiples of 4"),
     "output folder missing": (lambda p: ["run", "--output", p / "x" / "fused.mp4"], 3, "x: no such folder"),

@@ -38,7 +38,16 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_a_gpu_is_known_by_its_exact_product_name(machine, product: str, name: str) -> None:
     machine(product)
     assert nvml.gpu_name() == product
-    assert find_device("auto").name == find_device("rtx").name == name
+    assert find_device("rtx").name == name
+
+
+@pytest.mark.parametrize(("installed", "name"), [({"tensorrt_rtx", "pycuda"}, "rtx-4070"), ({"tensorrt_rtx"}, "cpu")])
+def test_auto_is_the_gpu_where_what_executes_on_it_is_installed(
+    machine, monkeypatch: pytest.MonkeyPatch, installed: set[str], name: str
+) -> None:
+    machine("NVIDIA GeForce RTX 4070")
+    monkeypatch.setattr(devices, "find_spec", lambda module: module in installed)
+    assert find_device("auto").name == name
 
 
 @pytest.mark.parametrize(

@@ -255,9 +255,10 @@ def test_an_archive_larger_than_any_bundle_is_not_read_to_its_end(
     monkeypatch.setattr(archive, "MAX_BYTES", 100_000)
     with pytest.raises(BundleError, match=r"large\.efb: over 362144 bytes; a packed bundle has fewer"):
         load_bundle(tmp_path / "large.efb")
-    with pytest.raises(BundleError, match="bytes; a bundle has at most 100000"):
+    monkeypatch.setattr(archive, "MAX_BYTES", packed.stat().st_size - 10_000)
+    with pytest.raises(BundleError, match=r"bytes; a bundle has at most \d+"):
         load_bundle(packed)
-    with pytest.raises(BundleError, match="bytes; a bundle has at most 100000"):
+    with pytest.raises(BundleError, match=r"bytes; a bundle has at most \d+"):
         pack_bundle(load_bundle(), tmp_path / "new.efb")
     assert not (tmp_path / "new.efb").exists()
 
