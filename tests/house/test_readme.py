@@ -56,6 +56,8 @@ def test_a_command_of_the_readme(
 ) -> None:
     if any(words in command for words in NEEDS_TORCH) and not find_spec("torch"):
         pytest.skip("torch comes with [train]")
+    if "--device rtx" in command and not find_spec("tensorrt_rtx"):
+        pytest.skip("TensorRT-RTX comes with [rtx]")
     monkeypatch.chdir(place)
     words = shlex.split(command)[1:]
     for option, fewer in SHORTER.items():
