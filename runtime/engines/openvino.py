@@ -53,7 +53,7 @@ class OpenVinoBackend:
 
         Raises:
             BundleError: the model is not ONNX, or not of the engine contract.
-            MachineError: an option that a processor does not have.
+            MachineError: an option that a processor does not have, or memory was short.
         """
         if options != BuildOptions():
             raise MachineError("--dla, --workspace and --fit-every-gpu are for NVIDIA devices", remedy="leave them out")
@@ -61,7 +61,12 @@ class OpenVinoBackend:
             model = self._core.read_model(source.onnx)
             model.reshape([1, 32, source.size_px[1] // 4, source.size_px[0] // 4])
             compiled = self._core.compile_model(_with_float_io(model), "CPU", self._hints(source.precision))
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, MemoryError) or "bad_alloc" in str(error):
+                size = "x".join(map(str, source.size_px))
+                raise MachineError(
+                    f"out of memory while compiling for {size}", remedy="close other programs or give a smaller --size"
+                ) from error
             raise BundleError(f"OpenVINO cannot compile the model ({_first_line(error)})") from error
         layers = _layers(compiled)
         convolutions = {layer.precision for layer in layers if layer.kind == "convolution"}

@@ -103,7 +103,7 @@ def test_two_builds_at_once_compile_once(cache: Path) -> None:
     assert outcomes == [False, True]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_a_loaded_engine_computes_what_the_model_says(cache: Path, bundle: Bundle, cpu: Device, precision: str) -> None:
     onnx = pytest.importorskip("onnx", reason="onnx, the reference, comes with [test]")
     found = built(bundle, cpu, precision=precision)
@@ -117,7 +117,7 @@ def test_a_loaded_engine_computes_what_the_model_says(cache: Path, bundle: Bundl
     from onnx.reference import ReferenceEvaluator
 
     (expected,) = ReferenceEvaluator(model).run(None, {"x": engine.x[None]})
-    tolerance = {("fp32", "f32"): 1e-4, ("fp16", "f32"): 5e-3, ("fp16", "bf16"): 0.1}
+    tolerance = {("fp32", "f32"): 1e-4, ("fp16", "f32"): 5e-3, ("fp16", "bf16"): 0.1, ("int8", "i8"): 0.15}
     np.testing.assert_allclose(engine.y, expected[0], atol=tolerance[precision, found.compute])
 
 
