@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -104,10 +105,11 @@ def test_what_it_says_meanwhile_is_passed_on(edgefusion, there: Sshd, rig) -> No
     assert result.stderr == f"{there.name}: warning: slow disk\n{there.name}: tactic 3\n"
 
 
-def test_its_own_errors_come_back_with_their_exit_codes(edgefusion, there: Sshd, rig) -> None:
+def test_its_own_errors_come_back_with_their_exit_codes(edgefusion, there: Sshd, rig, tmp_path: Path) -> None:
     refused(edgefusion(*rig(device="orin-9")), there, 2, "unknown device 'orin-9'; did you mean orin")
     refused(edgefusion(*rig(device="orin")), there, 3, "'orin' means ")
-    refused(edgefusion(*rig("--dla", 0)), there, 4, "which a DLA needs")
+    lacking = rig("--bundle", small_bundle(tmp_path / "small").path, "--precision", "int8")
+    refused(edgefusion(*lacking), there, 4, "bundle.efb: no int8 model")
     killed = "case $1 in build) kill -9 $$;; esac"
     refused(edgefusion(*rig(before=killed)), there, 5, "edgefusion was killed there; if its memory ran out")
 
@@ -179,6 +181,18 @@ def test_hosts_of_the_ssh_configuration(edgefusion, there: Sshd, rig, monkeypatc
     assert json.loads(result.stdout)["host"] == "orin-rig"
 
 
+def test_a_host_on_the_way_must_be_known_too(edgefusion, there: Sshd, rig, monkeypatch, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(there.home, tmp_path / "home"))
+    address, _, port = there.name.partition(":")
+    (home / ".ssh" / "config").write_text(f"Host {address}\n ProxyJump localhost:{port}\n")
+    monkeypatch.setenv("HOME", str(home))
+    refused(edgefusion(*rig()), there, 3, f"unknown host key of [localhost]:{port}")
+    with open(home / ".ssh" / "known_hosts", "a") as known:
+        known.write(there.known_hosts.read_text().replace(address, "localhost"))
+    result = edgefusion(*rig(*SMALL))
+    assert result.exit_code == 0, result.output
+
+
 @pytest.mark.parametrize(
     ("name", "code", "message"),
     [
@@ -208,6 +222,13 @@ def test_a_server_without_sftp(edgefusion, tmp_path: Path, rig, monkeypatch) -> 
         bare.temporary.rmdir()
         result = edgefusion(*words)
     assert (result.exit_code, "no temporary folder there (" in result.stderr) == (3, True), result.output
+
+
+def test_no_space_there(edgefusion, tmp_path: Path, monkeypatch) -> None:
+    with serving(tmp_path / "little", disk_kib=16) as little:
+        monkeypatch.setenv("HOME", str(little.home))
+        words = ["build", "--device", "cpu", "--host", little.name, "--remote-command", script(tmp_path)]
+        refused(edgefusion(*words), little, 3, "cannot send a file there (")
 
 
 def waiting(place: Path) -> str:

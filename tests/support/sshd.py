@@ -66,8 +66,14 @@ class Sshd:
 
 
 @contextmanager
-def serving(folder: Path, *, sftp: str = "internal-sftp") -> Iterator[Sshd]:
-    """Run it in a folder, or skip the test."""
+def serving(folder: Path, *, sftp: str = "internal-sftp", disk_kib: int = 0) -> Iterator[Sshd]:
+    """Run it in a folder, or skip the test.
+
+    Args:
+        folder: to make.
+        sftp: what serves SFTP.
+        disk_kib: size of a disk for its temporary folder, which this process then does not see; 0 for none.
+    """
     if SSHD is None:
         pytest.skip("no sshd here: apt install openssh-server")
     if os.geteuid() == 0:
@@ -79,8 +85,9 @@ def serving(folder: Path, *, sftp: str = "internal-sftp") -> Iterator[Sshd]:
     port = _free_port()
     (folder / "config").write_text(CONFIG.format(port=port, folder=folder, sftp=sftp))
     know(folder / "home" / ".ssh" / "known_hosts", port, folder / "host.pub")
+    before = _on_a_disk(folder / "tmp", disk_kib) if disk_kib else []
     with open(folder / "log", "wb") as log:
-        process = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "config"], stderr=log)
+        process = subprocess.Popen([*before, SSHD, "-D", "-e", "-f", folder / "config"], stderr=log)
     try:
         _wait_for(port, process, folder / "log")
         yield Sshd(f"127.0.0.1:{port}", folder, process)
@@ -99,6 +106,15 @@ def make_key(path: Path, passphrase: str = "") -> Path:
 def know(known_hosts: Path, port: int | str, key: Path) -> None:
     """Make that file say that loopback's port has this public key."""
     known_hosts.write_text(f"[127.0.0.1]:{port} {key.read_text()}")
+
+
+def _on_a_disk(place: Path, size_kib: int) -> list[str]:
+    """Words that run a command with a disk of that size at ``place``, or a skip."""
+    mount = f'mount -t tmpfs -o size={size_kib}k none "{place}" && exec "$@"'
+    words = ["unshare", "-m", "sh", "-c", mount, "sh"]
+    if subprocess.run([*words, "true"], capture_output=True).returncode != 0:
+        pytest.skip("this sandbox does not allow mounting")
+    return words
 
 
 def _free_port() -> int:
