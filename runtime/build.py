@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -100,25 +99,25 @@ def explain(result: BuiltEngine) -> list[dict[str, Any]]:
     return [{**layer, "share": round(times.get(layer["name"], 0.0) / total, 4)} for layer in layers]
 
 
-def to_json(result: BuiltEngine, *, explained: bool) -> str:
-    """The result as indented JSON."""
+def to_record(result: BuiltEngine, *, explained: bool) -> dict[str, Any]:
+    """The result as facts to print; explained, with each layer's share of the time."""
     layers = {"layers": explain(result)} if explained else {}
-    record = {"engine": str(result.path), "key": result.key, "built": result.built, **result.facts, **layers}
-    return json.dumps(record, indent=2)
+    return {"engine": str(result.path), "key": result.key, "built": result.built, **result.facts, **layers}
 
 
-def describe(result: BuiltEngine, *, explained: bool) -> str:
-    """The result in words; explained, with every layer."""
-    facts = result.facts
-    how = f"built in {facts['build_s']:.1f} s" if result.built else "in the cache already"
+def describe(record: dict[str, Any], *, explained: bool) -> str:
+    """A record of ``to_record``, perhaps of another ``host``, in words; explained, with every layer."""
+    width, height = record["size_px"]
+    how = f"built in {record['build_s']:.1f} s" if record["built"] else "in the cache already"
     lines = [
-        f"{facts['precision']} {result.size_px[0]}x{result.size_px[1]} for {facts['device']} "
-        f"({facts['backend']}, computing in {result.compute}): {how}"
+        f"{record['precision']} {width}x{height} for {record['device']} "
+        f"({record['backend']}, computing in {record['compute']}): {how}"
     ]
-    for precision, timing in facts.get("timings", {}).items():
-        chosen = ", the fastest" if precision == facts["precision"] else ""
+    for precision, timing in record.get("timings", {}).items():
+        chosen = ", the fastest" if precision == record["precision"] else ""
         spread = f"{timing['low']:.2f} to {timing['high']:.2f}, n {timing['count']}"
         lines.append(f"  {precision}: median {timing['median']:.2f} ms ({spread}){chosen}")
-    lines += [f"the builder warns: {warning}" for warning in facts["warnings"]]
-    lines += [layers_table(explain(result))] if explained else []
-    return "\n".join([*lines, f"engine: {result.path}"])
+    lines += [f"the builder warns: {warning}" for warning in record["warnings"]]
+    lines += [layers_table(record["layers"])] if explained else []
+    place = f" on {record['host']}" if "host" in record else ""
+    return "\n".join([*lines, f"engine: {record['engine']}{place}"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,6 +86,9 @@ def run(as_json: bool, **options: Any) -> None:
 @click.option("--fit-every-gpu", is_flag=True, help="TensorRT: one engine for desktop GPUs from Ampere on; slower.")
 @click.option("--force", is_flag=True, help="Compile even if the cache has the engine.")
 @click.option("--explain", is_flag=True, help="Print every layer: its format, its time, what it runs on.")
+@click.option("--host", metavar="[USER@]HOST[:PORT]", help="Build there, over SSH; the engine stays there.")
+@click.option("--identity", type=_PATH, metavar="KEY", help="Private key for --host, beside those that ssh takes.")
+@click.option("--remote-command", metavar="COMMAND", help="What starts it on --host; edgefusion by default.")
 @_json_option
 def build(
     bundle_path: Path | None,
@@ -93,19 +97,28 @@ def build(
     workspace: int | None,
     fit_every_gpu: bool,
     explain: bool,
+    host: str | None,
+    identity: Path | None,
+    remote_command: str | None,
     as_json: bool,
     **chosen: Any,
 ) -> None:
-    """Compile a bundle's model for this machine, into its cache.
+    """Compile a bundle's model for this machine or for --host, into its cache.
 
     With --precision auto each precision that passed its gate is built and timed here, and the fastest taken.
     """
     from runtime import build as room
+    from runtime import remote, tables
     from runtime.engines.base import BuildOptions
 
-    options = BuildOptions(dla=dla, workspace_mb=workspace, fit_every_gpu=fit_every_gpu)
-    result = room.build_engine(bundle_path, device_name, options=options, **chosen)
-    click.echo(room.to_json(result, explained=explain) if as_json else room.describe(result, explained=explain))
+    chosen |= {"options": BuildOptions(dla=dla, workspace_mb=workspace, fit_every_gpu=fit_every_gpu)}
+    there = remote.asked_host(host, identity, remote_command)
+    if there:
+        say = partial(click.echo, err=True)
+        record = remote.build_there(there, bundle_path, device_name, explained=explain, say=say, **chosen)
+    else:
+        record = room.to_record(room.build_engine(bundle_path, device_name, **chosen), explained=explain)
+    click.echo(tables.as_json(record) if as_json else room.describe(record, explained=explain))
 
 
 @click.command()
