@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import onnx
 from edgefusion.core.bundle import Bundle, Precision, add_models, load_bundle
 from edgefusion.core.calibration import CalibrationSet, load_calibration
 from edgefusion.core.errors import RunError, UsageError
-from quantize import crosscheck, holdout, sensitivity
+from quantize import crosscheck, holdout, qat, sensitivity
 from quantize.crosscheck import Agreement
 from quantize.fp16 import to_fp16
 from quantize.gate import Judge, Verdict
@@ -50,6 +51,10 @@ class QuantizeSettings:
         split: of a data folder with splits.
         accept_drop: take a precision that is over the budget, and write so into the manifest.
         seed: of what is random.
+        qat: checkpoint of the bundle's student, to be fine-tuned where int8 is not as good as asked for.
+        ensemble: to fine-tune it on.
+        qat_steps: of fine-tuning.
+        backbones: those of the ensemble, as ``distill finetune`` takes them; its default if None.
     """
 
     bundle: Path
@@ -61,6 +66,10 @@ class QuantizeSettings:
     split: str = "val"
     accept_drop: bool = False
     seed: int = 0
+    qat: Path | None = None
+    ensemble: Path | None = None
+    qat_steps: int = 500
+    backbones: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,7 @@ class Made:
         methods: PSNR in dB of each method compared, of int8.
         layers: each convolution's sensitivity, of int8.
         kept: convolutions that stayed FP16, in the order they went back.
+        qat: whether and how it was fine-tuned, where that was asked for.
     """
 
     model: bytes
@@ -84,6 +94,7 @@ class Made:
     methods: dict[str, float] = field(default_factory=dict)
     layers: tuple[Layer, ...] = ()
     kept: tuple[str, ...] = ()
+    qat: qat.Finetuning | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For ``quality.json``."""
@@ -91,6 +102,8 @@ class Made:
         if self.method:
             layers = [{**vars(layer), "fp16": layer.name in self.kept} for layer in self.layers]
             found |= {"method": self.method, "methods": self.methods, "kept_fp16": self.kept, "layers": layers}
+        if self.qat:
+            found["qat"] = self.qat.to_json()
         return found
 
 
@@ -102,11 +115,12 @@ def quantize(settings: QuantizeSettings, say: Say = lambda text: None) -> tuple[
         say: told what goes on.
 
     Raises:
-        UsageError: int8 without a calibration set, or nothing to judge on.
+        UsageError: int8 without a calibration set, nothing to judge on, or fine-tuning without what it needs.
         InputError: a bundle, set or pairs that are wrong or do not belong together.
         MachineError: an environment that may not decide.
-        RunError: a precision is over its budget; the bundle is as it was.
+        RunError: a precision is over its budget, or fine-tuning failed; the bundle is as it was.
     """
+    qat.check(settings)
     bundle = load_bundle(settings.bundle)
     calibration = load_calibration(settings.calibration) if settings.calibration else None
     if calibration is None and "int8" in settings.precisions:
@@ -123,6 +137,9 @@ def quantize(settings: QuantizeSettings, say: Say = lambda text: None) -> tuple[
         say(f"making {precision}")
         if precision == "int8" and calibration:
             made[precision] = _int8(model, fp32, calibration, judge, settings, say)
+            if settings.qat:
+                tuned = partial(_tuned, fp32, calibration, judge, settings, say)
+                made[precision] = qat.improve(made[precision], bundle, settings, tuned, say)
         else:
             made[precision] = _fp16(fp32, judge)
         _warn(precision, made[precision])
@@ -152,10 +169,17 @@ def _fp16(fp32: bytes, judge: Judge) -> Made:
 
 
 def _int8(
-    model: onnx.ModelProto, fp32: bytes, calibration: CalibrationSet, judge: Judge, settings: QuantizeSettings, say: Say
+    model: onnx.ModelProto,
+    fp32: bytes,
+    calibration: CalibrationSet,
+    judge: Judge,
+    settings: QuantizeSettings,
+    say: Say,
+    *,
+    equalized: bool = False,
 ) -> Made:
     frames = np.stack([x.astype(np.float16) for x in calibration.tensors()])
-    recipe, methods = _best(model, frames, fp32, judge, settings)
+    recipe, methods = _best(model, frames, fp32, judge, settings, equalized=equalized)
     say("measuring what int8 does in each layer")
     layers = sensitivity.measure(recipe, _layer_judge(fp32, calibration, settings))
     kept: list[str] = []
@@ -171,14 +195,22 @@ def _int8(
     return Made(content, verdict, agreement, recipe.method, methods, tuple(layers), tuple(kept))
 
 
+def _tuned(
+    fp32: bytes, calibration: CalibrationSet, judge: Judge, settings: QuantizeSettings, say: Say, content: bytes
+) -> Made:
+    return _int8(parse(content), fp32, calibration, judge, settings, say, equalized=True)
+
+
 def _best(
-    model: onnx.ModelProto, frames: Inputs, fp32: bytes, judge: Judge, settings: QuantizeSettings
+    model: onnx.ModelProto, frames: Inputs, fp32: bytes, judge: Judge, settings: QuantizeSettings, *, equalized: bool
 ) -> tuple[Recipe, dict[str, float]]:
     """The recipe of the method whose output is nearest to FP32's, and the PSNR of each."""
     methods = (settings.method,) if settings.method else METHODS
     some = Holdout(judge.holdout.description, _some(judge.holdout.pairs, COMPARED))
     compare = Judge(fp32, some, max_drop=settings.max_drop, seed=settings.seed)
-    recipes = {method: make_recipe(model, frames, method, seed=settings.seed) for method in methods}
+    recipes = {
+        method: make_recipe(model, frames, method, seed=settings.seed, equalized=equalized) for method in methods
+    }
     psnr = {method: round(compare.psnr_db(to_int8(recipe)), 3) for method, recipe in recipes.items()}
     return recipes[max(psnr, key=lambda method: psnr[method])], {str(method): value for method, value in psnr.items()}
 
