@@ -243,7 +243,7 @@ def student(
 @click.option("--batch", default=8, show_default=True, help="Crops per step.")
 @click.option("--learning-rate", default=1e-4, show_default=True, help="Peak rate of Adam.")
 @_asks
-@click.option("--likeness", default=300.0, show_default=True, help="Weight of staying what the student was.")
+@click.option("--likeness", default=1e5, show_default=True, help="Weight of staying what the student was.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--every", default=50, show_default=True, help="Steps between log lines.")
 @click.option("--workers", type=int, help="Processes that read ahead of the training; 0: none. By default up to 4.")

@@ -33,15 +33,15 @@ class FinetuneSettings(Objective):
     """Everything that decides the outcome, besides the data: the objective's attributes, and these.
 
     Attributes:
-        likeness: weight of the mean distance to what the student computed before. The gate compares with that, and
-            the distillation losses alone lead away from it (docs/quantization.md).
+        likeness: weight of the mean squared distance to what the student computed before. The gate compares with
+            that, and the distillation losses alone lead away from it (docs/quantization.md).
         steps: of the optimiser.
         batch: crops per step.
         learning_rate: of Adam, at its peak.
         seed: of the order of crops.
     """
 
-    likeness: float = 300.0
+    likeness: float = 1e5
     steps: int = 500
     batch: int = 8
     learning_rate: float = 1e-4
@@ -145,7 +145,7 @@ class _Tuner:
         phases = self._student.unclipped(inputs)
         terms = loss_terms(F.pixel_shuffle(phases, 4), batch, self._eyes, self.settings)
         if self.settings.likeness:
-            terms["likeness"] = self.settings.likeness * F.l1_loss(phases, self._exact.unclipped(inputs))
+            terms["likeness"] = self.settings.likeness * F.mse_loss(phases, self._exact.unclipped(inputs))
         return terms
 
     def rounded(self) -> Student:
