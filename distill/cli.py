@@ -24,10 +24,27 @@ _PAIRS = (
     click.option("--split", default="train", show_default=True, help="Of a folder with splits.json."),
     click.option("--intersect", is_flag=True, help="Leave pictures without a partner out instead of refusing."),
 )
+_OBJECTIVE = (
+    click.option("--pixel", default=1.0, show_default=True, help="Weight of the image-space signal."),
+    click.option(
+        "--gradient", default=10.0, show_default=True, help="Weight of the mean's gradients, likewise weighted."
+    ),
+    click.option("--feature", default=0.1, show_default=True, help="Weight of the feature-space signal."),
+    click.option("--fidelity", default=0.0, show_default=True, help="Weight of source fidelity."),
+    click.option("--tau", default=1.0, show_default=True, help="Temperature of the routing."),
+    click.option("--weights/--no-weights", default=True, help="Whether variance weighs the image-space signal."),
+    click.option("--routing/--no-routing", default=True, help="Whether variance routes the feature-space signal."),
+)
 
 
 def _takes_pairs(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_PAIRS):
+        command = option(command)
+    return command
+
+
+def _asks(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_OBJECTIVE):
         command = option(command)
     return command
 
@@ -170,13 +187,7 @@ def ensemble(
 @click.option("--batch", default=8, show_default=True, help="Crops per step over all processes.")
 @click.option("--learning-rate", default=0.003, show_default=True, help="Peak rate of Muon.")
 @click.option("--average", default=0.998, show_default=True, help="Decay of the moving average.")
-@click.option("--pixel", default=1.0, show_default=True, help="Weight of the image-space signal.")
-@click.option("--gradient", default=10.0, show_default=True, help="Weight of the mean's gradients, likewise weighted.")
-@click.option("--feature", default=0.1, show_default=True, help="Weight of the feature-space signal.")
-@click.option("--fidelity", default=0.0, show_default=True, help="Weight of source fidelity.")
-@click.option("--tau", default=1.0, show_default=True, help="Temperature of the routing.")
-@click.option("--weights/--no-weights", default=True, help="Whether variance weighs the image-space signal.")
-@click.option("--routing/--no-routing", default=True, help="Whether variance routes the feature-space signal.")
+@_asks
 @click.option(
     "--misalign", default="60,20", show_default=True, help="Pixels and degrees the curriculum ends at, or none."
 )
@@ -218,6 +229,39 @@ def student(
     eyes = load_backbones([spec for spec in backbones.split(",") if spec]) if settings.feature else []
     workers = default_workers() if workers is None else workers
     train_student(ensemble, out, settings, backbones=eyes, every=every, sheets=sheets, workers=workers, log=_say_row)
+    click.echo(f"student: {out}")
+
+
+@distill.command()
+@click.option("--student", type=_PATH, required=True, help="Folder of the checkpoint to begin with.")
+@click.option("--ensemble", type=_PATH, required=True, help="Folder of shards, of distill ensemble.")
+@click.option("--out", type=_PATH, required=True, help="Folder for the checkpoint.")
+@click.option(
+    "--backbones", default="tf_efficientnet_lite0", show_default=True, help="timm names or NAME=FILE, by comma."
+)
+@click.option("--steps", default=500, show_default=True)
+@click.option("--batch", default=8, show_default=True, help="Crops per step.")
+@click.option("--learning-rate", default=1e-4, show_default=True, help="Peak rate of Adam.")
+@_asks
+@click.option("--likeness", default=1e5, show_default=True, help="Weight of staying what the student was.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--every", default=50, show_default=True, help="Steps between log lines.")
+@click.option("--workers", type=int, help="Processes that read ahead of the training; 0: none. By default up to 4.")
+def finetune(
+    student: Path, ensemble: Path, out: Path, backbones: str, every: int, workers: int | None, **chosen: Any
+) -> None:
+    """Fine-tune a student for int8, which edgefusion quantize --qat does (needs the [quantize] extra)."""
+    require("accelerate", "train")
+    from distill.backbones import load_backbones
+    from distill.finetune import FinetuneSettings
+    from distill.finetune import finetune as tune
+    from distill.prefetch import default_workers
+
+    settings = FinetuneSettings(**chosen)
+    settings.check()
+    eyes = load_backbones([spec for spec in backbones.split(",") if spec]) if settings.feature else []
+    workers = default_workers() if workers is None else workers
+    tune(student, ensemble, out, settings, backbones=eyes, every=every, workers=workers, log=_say_row)
     click.echo(f"student: {out}")
 
 

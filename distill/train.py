@@ -334,7 +334,7 @@ class _Run:
         settings = replace(self.settings, arch=self.average.student.arch)  # without the path of a file of weights
         return {
             "objective": self.settings.in_words(),
-            "command": f"edgefusion distill student --ensemble SHARDS --out OUT {_options(settings)}"
+            "command": f"edgefusion distill student --ensemble SHARDS --out OUT {options(settings)}"
             + (f" --backbones {eyes}" if eyes else ""),
             "seed": self.settings.seed,
             "data": self._ensemble.plan["data"],
@@ -348,7 +348,8 @@ class _Run:
         }
 
 
-def _options(settings: StudentSettings) -> str:
+def options(settings: Objective) -> str:
+    """Settings as the command line takes them."""
     words = []
     for name, value in asdict(settings).items():
         option = name.replace("_", "-")

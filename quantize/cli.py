@@ -37,6 +37,12 @@ def _share(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--accept-drop", is_flag=True, help="Take what is over the budget, and write so into the manifest.")
 @click.option("--dla", is_flag=True, help="With int8: also what TensorRT 10 needs to put it on a DLA.")
 @click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--qat", type=_PATH, help="Student checkpoint of the bundle, to fine-tune where int8 alone is over the budget."
+)
+@click.option("--ensemble", type=_PATH, help="Of --qat: folder of shards, of distill ensemble.")
+@click.option("--qat-steps", default=500, show_default=True, help="Of --qat.")
+@click.option("--backbones", help="Of --qat: those of the ensemble, as distill finetune takes them.")
 @click.option("--explain", is_flag=True, help="Print every figure and every layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def quantize(as_json: bool, explain: bool, **options: Any) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 
 from edgefusion.core.errors import InputError
+from edgefusion.core.optional import modelopt
 from quantize.graph import Graph, parse, serialise
-from quantize.tools import modelopt
 
 LARGEST = float(np.finfo(np.float16).max)
 

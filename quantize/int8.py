@@ -39,7 +39,9 @@ class Recipe:
     weights: Mapping[str, Weights]
 
 
-def make_recipe(model: onnx.ModelProto, frames: Inputs, method: Method, *, seed: int) -> Recipe:
+def make_recipe(
+    model: onnx.ModelProto, frames: Inputs, method: Method, *, seed: int, equalized: bool = False
+) -> Recipe:
     """Equalise, calibrate and round.
 
     Args:
@@ -47,12 +49,13 @@ def make_recipe(model: onnx.ModelProto, frames: Inputs, method: Method, *, seed:
         frames: to calibrate on.
         method: of the activations' ranges.
         seed: of the positions that rounding looks at.
+        equalized: whether the model comes so from fine-tuning, with weights that int8 holds exactly as they are.
 
     Raises:
         RunError: no range could be calibrated.
         InputError: the model computes NaN or infinity, or weights that FP16 cannot hold.
     """
-    equal = equalize(model, frames)
+    equal = model if equalized else equalize(model, frames)
     scales = activation_scales(equal, frames, method)
     weights = round_weights(equal, frames, scales, seed=seed)
     narrow = cast(equal)

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import onnx
 from edgefusion.core.bundle import Bundle, Precision, add_models, load_bundle
 from edgefusion.core.calibration import CalibrationSet, load_calibration
 from edgefusion.core.errors import RunError, UsageError
-from quantize import crosscheck, holdout, sensitivity
+from quantize import crosscheck, holdout, qat, sensitivity
 from quantize.crosscheck import Agreement
 from quantize.dla import Dla, make_dla
 from quantize.fp16 import to_fp16
@@ -52,6 +53,10 @@ class QuantizeSettings:
         accept_drop: take a precision that is over the budget, and write so into the manifest.
         seed: of what is random.
         dla: make the files for a DLA too, of int8.
+        qat: checkpoint of the bundle's student, to be fine-tuned where int8 is not as good as asked for.
+        ensemble: to fine-tune it on.
+        qat_steps: of fine-tuning.
+        backbones: those of the ensemble, as ``distill finetune`` takes them; its default if None.
     """
 
     bundle: Path
@@ -64,6 +69,10 @@ class QuantizeSettings:
     accept_drop: bool = False
     seed: int = 0
     dla: bool = False
+    qat: Path | None = None
+    ensemble: Path | None = None
+    qat_steps: int = 500
+    backbones: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,7 @@ class Made:
         layers: each convolution's sensitivity, of int8.
         kept: convolutions that stayed FP16, in the order they went back.
         dla: the files for a DLA, if asked for, of int8.
+        qat: whether and how it was fine-tuned, where that was asked for.
     """
 
     model: bytes
@@ -89,6 +99,7 @@ class Made:
     layers: tuple[Layer, ...] = ()
     kept: tuple[str, ...] = ()
     dla: Dla | None = None
+    qat: qat.Finetuning | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For ``quality.json``."""
@@ -98,6 +109,8 @@ class Made:
             found |= {"method": self.method, "methods": self.methods, "kept_fp16": self.kept, "layers": layers}
         if self.dla:
             found["dla"] = self.dla.to_json()
+        if self.qat:
+            found["qat"] = self.qat.to_json()
         return found
 
 
@@ -109,11 +122,13 @@ def quantize(settings: QuantizeSettings, say: Say = lambda text: None) -> tuple[
         say: told what goes on.
 
     Raises:
-        UsageError: int8 without a calibration set, a DLA's files without int8, or nothing to judge on.
+        UsageError: int8 without a calibration set, a DLA's files or fine-tuning without what they need, or nothing to
+            judge on.
         InputError: a bundle, set or pairs that are wrong or do not belong together.
         MachineError: an environment that may not decide.
-        RunError: a precision is over its budget; the bundle is as it was.
+        RunError: a precision is over its budget, or fine-tuning failed; the bundle is as it was.
     """
+    qat.check(settings)
     bundle = load_bundle(settings.bundle, in_place=True)
     calibration = load_calibration(settings.calibration) if settings.calibration else None
     if calibration is None and "int8" in settings.precisions:
@@ -132,6 +147,9 @@ def quantize(settings: QuantizeSettings, say: Say = lambda text: None) -> tuple[
         say(f"making {precision}")
         if precision == "int8" and calibration:
             made[precision] = _int8(model, fp32, calibration, judge, settings, say)
+            if settings.qat:
+                tuned = partial(_tuned, fp32, calibration, judge, settings, say)
+                made[precision] = qat.improve(made[precision], bundle, settings, tuned, say)
         else:
             made[precision] = _fp16(fp32, judge)
         _warn(precision, made[precision])
@@ -141,7 +159,7 @@ def quantize(settings: QuantizeSettings, say: Say = lambda text: None) -> tuple[
     return _store(bundle, calibration, made), made
 
 
-REMEDY = "the bundle is as it was; calibrate with more varied frames, try --qat, or take it with --accept-drop"
+REMEDY = "the bundle is as it was; calibrate with more varied frames, or take it with --accept-drop"
 
 
 def _held_out(settings: QuantizeSettings, calibration: CalibrationSet | None, bundle: Bundle) -> Holdout:
@@ -161,10 +179,17 @@ def _fp16(fp32: bytes, judge: Judge) -> Made:
 
 
 def _int8(
-    model: onnx.ModelProto, fp32: bytes, calibration: CalibrationSet, judge: Judge, settings: QuantizeSettings, say: Say
+    model: onnx.ModelProto,
+    fp32: bytes,
+    calibration: CalibrationSet,
+    judge: Judge,
+    settings: QuantizeSettings,
+    say: Say,
+    *,
+    equalized: bool = False,
 ) -> Made:
     frames = np.stack([x.astype(np.float16) for x in calibration.tensors()])
-    recipe, methods = _best(model, frames, fp32, judge, settings)
+    recipe, methods = _best(model, frames, fp32, judge, settings, equalized=equalized)
     say("measuring what int8 does in each layer")
     layers = sensitivity.measure(recipe, _layer_judge(fp32, calibration, settings))
     kept: list[str] = []
@@ -181,14 +206,22 @@ def _int8(
     return Made(content, verdict, agreement, recipe.method, methods, tuple(layers), tuple(kept), dla)
 
 
+def _tuned(
+    fp32: bytes, calibration: CalibrationSet, judge: Judge, settings: QuantizeSettings, say: Say, content: bytes
+) -> Made:
+    return _int8(parse(content), fp32, calibration, judge, settings, say, equalized=True)
+
+
 def _best(
-    model: onnx.ModelProto, frames: Inputs, fp32: bytes, judge: Judge, settings: QuantizeSettings
+    model: onnx.ModelProto, frames: Inputs, fp32: bytes, judge: Judge, settings: QuantizeSettings, *, equalized: bool
 ) -> tuple[Recipe, dict[str, float]]:
     """The recipe of the method whose output is nearest to FP32's, and the PSNR of each."""
     methods = (settings.method,) if settings.method else METHODS
     some = Holdout(judge.holdout.description, _some(judge.holdout.pairs, COMPARED))
     compare = Judge(fp32, some, max_drop=settings.max_drop, seed=settings.seed)
-    recipes = {method: make_recipe(model, frames, method, seed=settings.seed) for method in methods}
+    recipes = {
+        method: make_recipe(model, frames, method, seed=settings.seed, equalized=equalized) for method in methods
+    }
     psnr = {method: round(compare.psnr_db(to_int8(recipe)), 3) for method, recipe in recipes.items()}
     return recipes[max(psnr, key=lambda method: psnr[method])], {str(method): value for method, value in psnr.items()}
 

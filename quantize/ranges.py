@@ -12,8 +12,8 @@ import numpy.typing as npt
 import onnx
 
 from edgefusion.core.errors import RunError
+from edgefusion.core.optional import modelopt
 from quantize.graph import Graph
-from quantize.tools import modelopt
 
 Method = Literal["max", "entropy"]
 Inputs = npt.NDArray[np.float16]

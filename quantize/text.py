@@ -37,10 +37,11 @@ def _line(precision: Precision, made: Made) -> str:
     how = "passed" if verdict.passed else "over the budget, accepted"
     kept = f"; in fp16: {', '.join(made.kept)}" if made.kept else ""
     method = f", ranges by {made.method}" if made.method else ""
+    tuned = f"; {made.qat.in_words()}" if made.qat else ""
     return (
         f"{precision}: {how} on {count} pairs ({verdict.holdout.description}); PSNR to fp32 {verdict.psnr_db:.1f} dB, "
         f"lowest {verdict.lowest_psnr_db:.1f}; nearest to its budget: {describe_worst(verdict)}; "
-        f"{len(made.model)} bytes{method}{kept}"
+        f"{len(made.model)} bytes{method}{kept}{tuned}"
     )
 
 

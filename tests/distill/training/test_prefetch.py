@@ -7,10 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from interrupts import gone
 
 pytest.importorskip("torch", reason="torch comes with [train]")
 pytest.importorskip("timm", reason="timm comes with [train]")
@@ -48,17 +48,6 @@ def test_what_is_wrong_in_a_worker_is_said_as_it_is_here(place: Path, tmp_path: 
     assert not multiprocessing.active_children()
     with pytest.raises(UsageError, match="give --workers 0 or more"):
         train(place, tmp_path / "none", workers=-1)
-
-
-def gone(group: int) -> bool:
-    """Whether no process of a group is left, or will be in a moment."""
-    for _ in range(300):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
