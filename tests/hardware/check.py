@@ -21,7 +21,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 EDGEFUSION = [sys.executable, "-m", "edgefusion.cli"]
-PYTEST = [sys.executable, "-m", "pytest", "-q", "-m", "jetson or gpu", "-p", "no:cacheprovider"]
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-m", "jetson or gpu", "-p", "no:cacheprovider", "-W", "default"]
+"""What a vendor's packages deprecate is no failure of ours."""
 STEPS = {
     "doctor": [*EDGEFUSION, "doctor", "--json"],
     "build": [*EDGEFUSION, "build", "--device", "auto", "--precision", "auto", "--explain", "--json"],
@@ -45,7 +46,7 @@ TIMEOUT_S = 3600
 def main(path: Path) -> None:
     """Run everything, write ``path`` and say what was skipped."""
     with tempfile.TemporaryDirectory(prefix="hardware-check-") as folder:
-        environment = {**os.environ, "EDGEFUSION_CACHE": folder}
+        environment = {**os.environ, "EDGEFUSION_CACHE": folder, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # ROS has some
         steps = {name: run(command, environment) for name, command in STEPS.items()}
         report = Path(folder) / "junit.xml"
         tests = run([*PYTEST, f"--junitxml={report}"], environment)
@@ -79,14 +80,18 @@ def parsed(text: str) -> Any:
 
 
 def cases(report: Path) -> list[dict[str, Any]]:
-    """Every test: passed, failed, error or skipped, and why."""
-    found = []
-    for case in ElementTree.parse(report).iter("testcase"):
-        marks = [mark for mark in case if mark.tag in ("failure", "error", "skipped")]
-        outcome, why = (marks[0].tag, (marks[0].get("message") or "")[-TAIL:]) if marks else ("passed", "")
-        facts = {"name": f"{case.get('classname')}.{case.get('name')}", "outcome": outcome}
-        found.append({**facts, "seconds": float(case.get("time") or 0), "why": why})
-    return found
+    """Every test: passed, failed, error or skipped, and why. Files that could not be collected are none."""
+    listed = ElementTree.parse(report).iter("testcase")  # noqa: S314  # pytest wrote it
+    return [case_facts(case) for case in listed if case.get("classname")]
+
+
+def case_facts(case: ElementTree.Element) -> dict[str, Any]:
+    """What became of one test."""
+    mark = next((mark for mark in case if mark.tag in ("failure", "error", "skipped")), None)
+    outcome = "passed" if mark is None else mark.tag
+    facts = {"name": f"{case.get('classname')}.{case.get('name')}", "outcome": outcome}
+    why = "" if mark is None else (mark.get("message") or "") + "\n" + (mark.text or "")[-TAIL:]
+    return {**facts, "seconds": float(case.get("time") or 0), "why": why.strip()}
 
 
 def machine() -> dict[str, Any]:
@@ -111,7 +116,7 @@ def summary(steps: dict[str, dict[str, Any]]) -> list[str]:
     words = {None: "not run", 0: "ok"}
     lines = [f"{name:<12}{words.get(step['exit_code'], 'failed')}" for name, step in steps.items()]
     others = [case for case in steps["tests"]["cases"] if case["outcome"] != "passed"]
-    return [*lines, *(f"{case['outcome']}: {case['name']}: {case['why'].splitlines()[0]}" for case in others)]
+    return [*lines, *(f"{case['outcome']}: {case['name']}: {case['why'].partition(chr(10))[0]}" for case in others)]
 
 
 if __name__ == "__main__":
