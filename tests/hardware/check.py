@@ -22,7 +22,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 EDGEFUSION = [sys.executable, "-m", "edgefusion.cli"]
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-m", "jetson or gpu", "-p", "no:cacheprovider", "-W", "default"]
-"""What a vendor's packages deprecate is no failure of ours."""
+PYTEST += ["-p", "pytest_benchmark.plugin"]
+"""What a vendor's packages deprecate is no failure of ours; plugins are those we name, since ROS brings its own."""
 STEPS = {
     "doctor": [*EDGEFUSION, "doctor", "--json"],
     "build": [*EDGEFUSION, "build", "--device", "auto", "--precision", "auto", "--explain", "--json"],
@@ -46,7 +47,7 @@ TIMEOUT_S = 3600
 def main(path: Path) -> None:
     """Run everything, write ``path`` and say what was skipped."""
     with tempfile.TemporaryDirectory(prefix="hardware-check-") as folder:
-        environment = {**os.environ, "EDGEFUSION_CACHE": folder, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # ROS has some
+        environment = {**os.environ, "EDGEFUSION_CACHE": folder, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         steps = {name: run(command, environment) for name, command in STEPS.items()}
         report = Path(folder) / "junit.xml"
         tests = run([*PYTEST, f"--junitxml={report}"], environment)
