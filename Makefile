@@ -2,12 +2,13 @@
 
 PYTHON ?= python3
 PYTHONS ?= 3.10 3.12
+EXTRAS ?= test
 BIN = .venv/bin
 ALL = .venv-all/bin
 PYTEST = -m pytest --junitxml=build/junit-$@.xml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-all test-pythons aarch64 bench lint types check clean
+.PHONY: help demo test test-all test-pythons aarch64 dist wheelhouse hardware-check bench lint types check clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,8 +26,18 @@ test-all: .venv-all/all  ## every test, with the training, quantization and RTX 
 test-pythons:  ## the default suite on the other supported Pythons that are installed
 	@for version in $(PYTHONS); do .ci/test-python $$version || exit 1; done
 
-aarch64: .venv/test  ## check that the base install resolves for the vehicle (aarch64, Python 3.10 and 3.12)
-	.ci/resolve-aarch64 $(BIN)/python
+aarch64: .venv/test  ## check that everything the vehicle installs resolves (aarch64, Python 3.10 and 3.12)
+	$(BIN)/python .ci/aarch64-wheels
+
+dist: .venv/test  ## build the sdist, and the wheel out of it, into dist/
+	rm -rf dist
+	$(BIN)/python -m build
+
+wheelhouse: dist  ## download all of it into wheelhouse/cp310 (JetPack 6) and cp312 (JetPack 7), to install offline
+	$(BIN)/python .ci/aarch64-wheels wheelhouse
+
+hardware-check: .venv-hardware/$(EXTRAS)  ## on a Jetson or RTX machine: run what needs it, write hardware-check.json
+	.venv-hardware/bin/python tests/hardware/check.py hardware-check.json
 
 bench: .venv/test  ## measure every stage
 	$(BIN)/python -m pytest tests/bench --benchmark-only -m "" -s
@@ -42,7 +53,7 @@ types: .venv-all/all  ## mypy --strict
 check: lint types test  ## what pre-commit runs
 
 clean:  ## remove environments and what was built
-	rm -rf .venv .venv-all .venv-3.* build out *.egg-info
+	rm -rf .venv .venv-all .venv-3.* .venv-hardware build dist wheelhouse out *.egg-info
 
 .venv/base: setup.cfg
 	$(PYTHON) -m venv .venv
@@ -56,4 +67,9 @@ clean:  ## remove environments and what was built
 .venv-all/all: setup.cfg
 	$(PYTHON) -m venv .venv-all
 	$(ALL)/pip install -q -e '.[train,quantize,rtx,test]'
+	@touch $@
+
+.venv-hardware/$(EXTRAS): setup.cfg
+	$(PYTHON) -m venv --system-site-packages .venv-hardware
+	.venv-hardware/bin/pip install -q -e '.[$(EXTRAS)]'
 	@touch $@

@@ -121,6 +121,11 @@ def _tensorrt_rtx() -> Finding:
     return _package("TensorRT-RTX", "tensorrt-rtx", "pip install 'edgefusion[rtx]' to build for desktop RTX GPUs")
 
 
+def _pycuda() -> Finding:
+    remedy = "pip install 'edgefusion[cuda12]' on JetPack 6, '[cuda13]' on 7; it is compiled: docs/jetson.md"
+    return _package("pycuda", "pycuda", remedy)
+
+
 def _cameras() -> Finding:
     found = sorted(path.name for path in Path("/sys/class/video4linux").glob("video*"))
     names = [f"/dev/{name} ({_read(Path('/sys/class/video4linux') / name / 'name')})" for name in found]
@@ -169,6 +174,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     _gpu,
     _tensorrt,
     _tensorrt_rtx,
+    _pycuda,
     _cameras,
     _power_meters,
     _jtop,

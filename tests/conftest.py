@@ -9,11 +9,18 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hardware import missing
 
 from edgefusion.cli import main
 
 # A shell's background jobs begin with SIGINT ignored, and so would every process that a test begins and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked with hardware that is not here, and say what lacks."""
+    if reason := missing({mark.name for mark in item.iter_markers()}):
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,7 +26,7 @@ def test_devices_has_every_module() -> None:
 def test_doctor_names_what_is_missing_and_what_to_do(edgefusion) -> None:
     findings = json.loads(edgefusion("doctor", "--json").stdout)["findings"]
     assert {finding["name"] for finding in findings} >= {
-        "Python", "CPU", "OpenVINO", "CUDA driver", "TensorRT", "cameras", "power meters", "jtop",
+        "Python", "CPU", "OpenVINO", "CUDA driver", "TensorRT", "pycuda", "cameras", "power meters", "jtop",
     }  # fmt: skip
     assert all(finding["ok"] or finding["remedy"] for finding in findings)
 
