@@ -83,6 +83,7 @@ def run(as_json: bool, **options: Any) -> None:
 @click.option("--size", callback=_size, help="Image size as WxH; that of the bundle by default.")
 @click.option("--dla", type=click.IntRange(0), metavar="N", help="Put layers on that DLA core of an Orin.")
 @click.option("--workspace", type=click.IntRange(1), metavar="MB", help="Most memory of tactics; half of what is free.")
+@click.option("--timing-cache", type=_PATH, help="TensorRT: tactic timings to begin with and to keep.")
 @click.option("--fit-every-gpu", is_flag=True, help="TensorRT: one engine for desktop GPUs from Ampere on; slower.")
 @click.option("--force", is_flag=True, help="Compile even if the cache has the engine.")
 @click.option("--explain", is_flag=True, help="Print every layer: its format, its time, what it runs on.")
@@ -95,6 +96,7 @@ def build(
     device_name: str,
     dla: int | None,
     workspace: int | None,
+    timing_cache: Path | None,
     fit_every_gpu: bool,
     explain: bool,
     host: str | None,
@@ -111,7 +113,8 @@ def build(
     from runtime import remote, tables
     from runtime.engines.base import BuildOptions
 
-    chosen |= {"options": BuildOptions(dla=dla, workspace_mb=workspace, fit_every_gpu=fit_every_gpu)}
+    options = BuildOptions(dla=dla, workspace_mb=workspace, fit_every_gpu=fit_every_gpu, timing_cache=timing_cache)
+    chosen |= {"options": options}
     there = remote.asked_host(host, identity, remote_command)
     if there:
         say = partial(click.echo, err=True)

@@ -137,6 +137,7 @@ def _words(
         "--size": f"{size[0]}x{size[1]}" if size else None,
         "--dla": options.dla,
         "--workspace": options.workspace_mb,
+        "--timing-cache": options.timing_cache,
     }
     flags = {
         "--fit-every-gpu": options.fit_every_gpu,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,11 +42,13 @@ class BuildOptions:
         dla: core to put layers on, or None.
         workspace_mb: most memory that tactics may use, or None for what is free.
         fit_every_gpu: one engine for all desktop GPUs from Ampere on.
+        timing_cache: file of tactic timings to begin with and to keep; the device's own in the cache if None.
     """
 
     dla: int | None = None
     workspace_mb: int | None = None
     fit_every_gpu: bool = False
+    timing_cache: Path | None = None
 
 
 @dataclass(frozen=True)

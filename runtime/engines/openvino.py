@@ -56,7 +56,9 @@ class OpenVinoBackend:
             MachineError: an option that a processor does not have, or memory was short.
         """
         if options != BuildOptions():
-            raise MachineError("--dla, --workspace and --fit-every-gpu are for NVIDIA devices", remedy="leave them out")
+            raise MachineError(
+                "--dla, --workspace, --timing-cache and --fit-every-gpu are for NVIDIA devices", remedy="leave them out"
+            )
         try:
             model = self._core.read_model(source.onnx)
             model.reshape([1, 32, source.size_px[1] // 4, source.size_px[0] // 4])

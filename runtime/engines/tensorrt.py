@@ -84,15 +84,15 @@ class TensorRtBackend:
         config = builder.create_builder_config()
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         remarks = self._configure(config, network, source, options, strongly_typed=strongly_typed)
-        blob = self._serialized(builder, network, config)
+        blob = self._serialized(builder, network, config, options)
         if blob is None:
             raise self._failure(log.errors, remarks)
         layers = self._layers(blob, log)
         compute = trt_layers.compute_of(layers, NARROW[source.precision])
         return Compiled(blob, compute, layers, tuple(dict.fromkeys(log.warnings)), remarks)
 
-    def _serialized(self, builder: Any, network: Any, config: Any) -> bytes | None:
-        timings = TimingCache(self._api, self._device)
+    def _serialized(self, builder: Any, network: Any, config: Any, options: BuildOptions) -> bytes | None:
+        timings = TimingCache(self._api, self._device, options.timing_cache)
         timings.put_into(config)
         plan = builder.build_serialized_network(network, config)
         if plan is not None:
@@ -114,6 +114,10 @@ class TensorRtBackend:
         if workspace is not None:
             config.set_memory_pool_limit(self._api.module.MemoryPoolType.WORKSPACE, workspace)
         if options.fit_every_gpu:
+            if self._device.family in ("orin", "thor"):
+                raise MachineError(
+                    "--fit-every-gpu is for desktop GPUs", remedy=f"leave it out for {self._device.name}"
+                )
             self._api.fit_every_gpu(config)
         if options.dla is not None:
             if not source.dla:
@@ -171,9 +175,10 @@ class TensorRtRtxBackend(TensorRtBackend):
             BundleError: the parser refuses the model.
             RunError: the builder fails.
         """
-        if options.dla is not None or options.fit_every_gpu:
-            what = "--dla" if options.dla is not None else "--fit-every-gpu"
-            raise MachineError(f"{what} is not for TensorRT-RTX", remedy=f"leave it out for {self._device.name}")
+        given = {"--dla": options.dla is not None, "--fit-every-gpu": options.fit_every_gpu}
+        given["--timing-cache"] = options.timing_cache is not None
+        if wrong := [name for name, there in given.items() if there]:
+            raise MachineError(f"{wrong[0]} is not for TensorRT-RTX", remedy=f"leave it out for {self._device.name}")
         return self._build(source, options, strongly_typed=True)
 
     def _configure(
@@ -186,7 +191,7 @@ class TensorRtRtxBackend(TensorRtBackend):
         """What is free here says nothing of the machine that will run it."""
         return options.workspace_mb << 20 if options.workspace_mb else None
 
-    def _serialized(self, builder: Any, network: Any, config: Any) -> bytes | None:
+    def _serialized(self, builder: Any, network: Any, config: Any, options: BuildOptions) -> bytes | None:
         """Nothing is timed ahead of time, so there is nothing to remember."""
         plan = builder.build_serialized_network(network, config)
         return None if plan is None else bytes(plan)
@@ -197,11 +202,17 @@ class TensorRtRtxBackend(TensorRtBackend):
 
 
 class TimingCache:
-    """How fast tactics were on this device with this version, so that the next build need not try them again."""
+    """How fast tactics were on this device with this version, so that the next build need not try them again.
 
-    def __init__(self, api: Api, device: Device) -> None:
-        version = f"{api.name.lower()}-{api.full_version}"
-        self._path = cache_folder() / "timings" / f"{version}-{device.name}.cache"
+    Args:
+        api: whose.
+        device: of which GPU.
+        path: another place than this machine's cache.
+    """
+
+    def __init__(self, api: Api, device: Device, path: Path | None = None) -> None:
+        name = f"{api.name.lower()}-{api.full_version}-{device.name}.cache"
+        self._path = path or cache_folder() / "timings" / name
 
     def put_into(self, config: Any) -> None:
         """Begin with what is known; a cache that TensorRT does not take is left aside."""

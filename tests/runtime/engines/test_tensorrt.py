@@ -172,6 +172,20 @@ def test_timings_are_kept_for_the_next_build_of_this_version_and_device(monkeypa
     assert other.said("create_timing_cache")[0] == (b"",)
 
 
+def test_a_timing_cache_of_ones_own_is_used_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    own = tmp_path / "own.cache"
+    own.write_bytes(b"from elsewhere")
+    module = FakeTensorRt("10.16.1.11", INT8)
+    compiled(monkeypatch, module, timing_cache=own)
+    assert module.said("create_timing_cache")[0] == (b"from elsewhere",)
+    assert own.read_bytes() == b"timings"
+
+
+def test_one_engine_for_every_gpu_is_not_for_a_jetson(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MachineError, match="--fit-every-gpu is for desktop GPUs; leave it out for agx-orin-64"):
+        compiled(monkeypatch, FakeTensorRt("10.16.1.11", INT8), fit_every_gpu=True)
+
+
 def test_builder_warnings_are_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
     module = FakeTensorRt("10.16.1.11", INT8)
 
@@ -225,6 +239,6 @@ def test_rtx_builds_for_every_compute_capability_it_targets(name: str) -> None:
 
 
 def test_rtx_refuses_what_is_for_other_devices(rtx: Any) -> None:
-    for options in (BuildOptions(dla=0), BuildOptions(fit_every_gpu=True)):
+    for options in (BuildOptions(dla=0), BuildOptions(fit_every_gpu=True), BuildOptions(timing_cache=Path("t"))):
         with pytest.raises(MachineError, match="is not for TensorRT-RTX"):
             rtx.compile(source("fp16"), options)
