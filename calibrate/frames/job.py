@@ -10,7 +10,6 @@ from typing import Any
 from calibrate.frames.choice import NEAR_DUPLICATE
 from calibrate.frames.packed import Packing
 from calibrate.frames.page import render
-from calibrate.frames.progress import progress
 from calibrate.frames.selection import Selection, Wish, select
 from calibrate.frames.storing import Stored, place_of, store
 from calibrate.frames.strata import Row
@@ -20,6 +19,7 @@ from edgefusion.core.calibration import SCHEMA, CalibrationList, CalibrationSet,
 from edgefusion.core.errors import InputError, RunError
 from edgefusion.core.frames import NIGHT_LUMA
 from edgefusion.core.geometry import Size
+from edgefusion.core.progress import progress
 from edgefusion.core.rig import load_rig, registered
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import tensor_size

@@ -9,9 +9,10 @@ from calibrate.frames.packed import Packed, Packing, packed
 from calibrate.frames.page import thumbnail
 from calibrate.frames.selection import Selection, reason_of
 from calibrate.frames.strata import light_of
-from calibrate.frames.survey import Advance, Candidate
+from calibrate.frames.survey import Candidate
 from edgefusion.core.calibration import CalibrationWriter, ChosenFrame
 from edgefusion.core.errors import RecordingError
+from edgefusion.core.progress import Advance
 from edgefusion.recordings.options import NamedRecording
 
 HELD = "spread evenly over the time that is kept for the holdout"

@@ -12,6 +12,7 @@ from calibrate.frames.descriptor import Describer, Descriptor
 from calibrate.frames.packed import OneSize, Packed, Packing, packed
 from calibrate.frames.screen import Screen
 from edgefusion.core.geometry import Size
+from edgefusion.core.progress import Advance
 from edgefusion.recordings.options import NamedRecording
 from edgefusion.recordings.recording import Recording
 
@@ -20,8 +21,6 @@ LIMIT = 8192
 
 HOLDOUT_PART = 5
 """One in so many of a recording's frames, the last ones, is for the holdout."""
-
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)

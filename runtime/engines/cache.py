@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import json
@@ -10,14 +9,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from edgefusion.core.bundle import Bundle, Precision
-from edgefusion.core.cache import cache_folder, machine_key
+from edgefusion.core.cache import cache_folder, locked, machine_key
 from edgefusion.core.devices import Device
 from edgefusion.core.dla import FOLDER as DLA
 from edgefusion.core.errors import MachineError
@@ -85,7 +82,7 @@ def build(
     identity = _identity(source, device, backend, options)
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
     folder = cache_folder() / "engines"
-    with _lock(folder, key):
+    with locked(folder / key):
         stored = None if force else _stored(folder / key, identity)
         facts, blob = stored or _compile(folder / key, identity, backend, source, options)
     return BuiltEngine(folder / key, key, stored is None, facts, blob, backend, size_px)
@@ -94,7 +91,7 @@ def build(
 def remember(built: BuiltEngine, **facts: Any) -> BuiltEngine:
     """The engine with more facts in its ``engine.json``, sealed again."""
     known = {**built.facts, **facts}
-    with _lock(built.path.parent, built.key):
+    with locked(built.path):
         _store(built.path, known, built.blob)
     return replace(built, facts=known)
 
@@ -170,16 +167,3 @@ def _store(path: Path, facts: dict[str, Any], blob: bytes) -> None:
         raise MachineError(
             f"cannot store the engine ({error.strerror})", where=path, remedy="free some space"
         ) from error
-
-
-@contextmanager
-def _lock(folder: Path, key: str) -> Iterator[None]:
-    """One build of a key at a time; the second waits and finds the first one's engine."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = open(folder / f".{key}.lock", "w")  # noqa: SIM115  # closed below
-    except OSError as error:
-        raise MachineError(f"cannot write ({error.strerror})", where=folder, remedy="set EDGEFUSION_CACHE") from error
-    with stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

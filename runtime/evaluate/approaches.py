@@ -14,13 +14,13 @@ import numba
 import numpy as np
 
 from edgefusion.core.frames import FramePair
+from edgefusion.core.progress import Advance
 from edgefusion.kernels.agc import AgcSpec
 from runtime.capture.approach import Approach
 from runtime.capture.simulated import SimulatedRig, Size
 from runtime.evaluate.braking import Doubles, Eye, Rule, Vehicle, decide, outcome
 from runtime.evaluate.detector import DetectorFile, match_classes
 from runtime.evaluate.entries import Entry, Fuse
-from runtime.evaluate.measure import Advance
 from runtime.evaluate.pool import compute, interrupted
 from runtime.evaluate.result import Braking, BrakingCondition, EntryBraking, Interval
 from runtime.evaluate.statistics import bootstrap, share

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import InputError, UsageError
+from edgefusion.core.progress import progress
 from edgefusion.core.rig import load_rig
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.recordings.mot import FrameTruth, read_mot
@@ -17,7 +18,7 @@ from runtime.evaluate.detector import Detector, DetectorFile, match_classes, rig
 from runtime.evaluate.entries import Entry, check_names, in_order, open_students, sources_alone
 from runtime.evaluate.frames import frame_subjects, measure_frames
 from runtime.evaluate.fused_video import find_fused_video
-from runtime.evaluate.measure import Measured, Plan, progress
+from runtime.evaluate.measure import Measured, Plan
 from runtime.evaluate.pairs import judged
 from runtime.evaluate.result import Detection, Tracking
 from runtime.evaluate.settings import EvaluateSettings, Judged, listed

@@ -10,6 +10,7 @@ from typing import Any
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import MachineError, UsageError
 from edgefusion.core.optional import require
+from edgefusion.core.progress import progress
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.metrics.fusion import LOWER_IS_BETTER, METRICS, known_metrics
 from edgefusion.metrics.resampling import RESAMPLES
@@ -21,7 +22,6 @@ from runtime.evaluate.braking import Rule, Vehicle
 from runtime.evaluate.clip_job import find_footage, judge_clip
 from runtime.evaluate.detector import Detector, DetectorFile
 from runtime.evaluate.entries import Entry, check_names, in_order, open_students
-from runtime.evaluate.measure import progress
 from runtime.evaluate.page import make_thumbnails, shown_pairs, write_page
 from runtime.evaluate.pair_job import judge_pairs
 from runtime.evaluate.result import SCHEMA, Braking, Evaluation

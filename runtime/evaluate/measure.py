@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -16,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.frames import FramePair
+from edgefusion.core.progress import Advance
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.metrics.fusion import fusion_metrics
 from edgefusion.recordings.images import ImagePair
@@ -29,8 +28,6 @@ from runtime.evaluate.views import Bytes, luma, thermal_levels, whole
 
 TASKS_PER_WORKER = 8
 """Fewer are not worth the second it takes to start a process."""
-
-Advance = Callable[[int], None]
 
 Rows = npt.NDArray[np.float64]
 """[N, 6]: x0, y0, x1, y1, number of the class, score."""
@@ -265,18 +262,3 @@ def _keep(plan: Plan, subject: Subject, stores: Stores, measured: Measured, done
             measured.boxes[need.condition, need.entry, done.task.index] = made.boxes
         for name, value in made.values.items():
             measured.figures[need.condition, need.entry, done.task.index, plan.metrics.index(name)] = value
-
-
-@contextmanager
-def progress(what: str, total: int | None, *, hidden: bool = False) -> Iterator[Advance]:
-    """A bar on the terminal, without an end where no total is known; nothing where there is no terminal."""
-    if hidden or not sys.stderr.isatty():
-        yield lambda count: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        number = bar.add_task(what, total=total)
-        yield lambda count: bar.advance(number, count)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import InputError
 from edgefusion.core.pairs import SPLITS, find_pairs
+from edgefusion.core.progress import progress
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.recordings.images import ImagePair
 from edgefusion.recordings.options import chosen_paths
@@ -15,7 +16,7 @@ from runtime.evaluate import detection as judging
 from runtime.evaluate import summary
 from runtime.evaluate.detector import Detector, DetectorFile
 from runtime.evaluate.entries import Entry, check_names, find_fused, in_order, open_students, sources_alone
-from runtime.evaluate.measure import Measured, Plan, measure, progress
+from runtime.evaluate.measure import Measured, Plan, measure
 from runtime.evaluate.pairs import Subject, complete_pairs, examine, find_stills, judged
 from runtime.evaluate.result import Detection, Interval
 from runtime.evaluate.settings import EvaluateSettings, Judged, listed

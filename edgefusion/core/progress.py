@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from calibrate.frames.survey import Advance
+Advance = Callable[[int], None]
+"""Told how many more are done."""
 
 
 @contextmanager
 def progress(what: str, total: int | None, *, hidden: bool = False) -> Iterator[Advance]:
-    """A bar, without an end where no total is known; nothing where there is no terminal."""
+    """A bar on the terminal, without an end where no total is known; nothing where there is no terminal."""
     if hidden or not sys.stderr.isatty():
         yield lambda count: None
         return
