@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.bundle import Bundle
-from edgefusion.core.calibration import CalibrationSet, Light
+from edgefusion.core.calibration import CalibrationSet
 from edgefusion.core.errors import InputError
-from edgefusion.core.frames import NIGHT_LUMA
+from edgefusion.core.frames import Light, light_of
 from edgefusion.core.pairs import find_pairs
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import shuffle
@@ -103,7 +103,7 @@ def _packed(found, packer: InputPacker) -> Iterator[Judged]:  # type: ignore[no-
         pair = place.load()
         packer.forget()
         x = packer.input(pair)
-        yield Judged(place.name, "night" if x[:16].mean() < NIGHT_LUMA else "day", x, pair.visible.size_px)
+        yield Judged(place.name, light_of(float(x[:16].mean()), place.name), x, pair.visible.size_px)
 
 
 def _enough(count: int, where: str) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 
 from calibrate.frames.choice import START, Choice, Chooser, spread_evenly
 from calibrate.frames.descriptor import GROUPS, LUMA
-from calibrate.frames.strata import Floats, Row, coverage, lacks, light_of
+from calibrate.frames.strata import Floats, Row, coverage, lacks
 from calibrate.frames.survey import Candidate, Survey
 from edgefusion.core.errors import InputError
+from edgefusion.core.frames import light_of
 
 
 @dataclass(frozen=True)

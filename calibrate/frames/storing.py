@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from calibrate.frames.packed import Packed, Packing, packed
 from calibrate.frames.page import thumbnail
 from calibrate.frames.selection import Selection, reason_of
-from calibrate.frames.strata import light_of
 from calibrate.frames.survey import Candidate
 from edgefusion.core.calibration import CalibrationWriter, ChosenFrame
 from edgefusion.core.errors import RecordingError
+from edgefusion.core.frames import light_of
 from edgefusion.core.progress import Advance
 from edgefusion.recordings.options import NamedRecording
 

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from calibrate.frames.descriptor import LUMA, MOTION, THERMAL_CONTRAST
-from edgefusion.core.calibration import Light
 from edgefusion.core.frames import NIGHT_LUMA
 
 Floats = npt.NDArray[np.float32]
@@ -28,11 +27,6 @@ FEW = 0.01
 def motion_of(descriptors: Floats) -> Floats:
     """[N] mean change of the modality that changed more: at night only thermal may show that the rig moves."""
     return np.asarray(descriptors[:, MOTION].max(1), np.float32)
-
-
-def light_of(luma: float) -> Light:
-    """Day or night, by the mean luma of a frame."""
-    return "night" if luma < NIGHT_LUMA else "day"
 
 
 AXES: dict[str, Callable[[Floats], Floats]] = {

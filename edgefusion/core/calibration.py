@@ -21,12 +21,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgefusion.core.bundle import AgcInfo, Bundle
 from edgefusion.core.errors import InputError, MachineError
+from edgefusion.core.frames import Light
 from edgefusion.core.geometry import Size
 
 LIST = "calibration.json"
 SCHEMA: Final = 1
 
-Light = Literal["day", "night"]
 Tensor = npt.NDArray[np.float32]
 
 

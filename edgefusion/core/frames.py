@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
@@ -58,6 +59,17 @@ class PixelFormat(str, Enum):
 NIGHT_LUMA = 55 / 255
 """A visible frame whose mean luma (0..1) is lower counts as taken at night. MSRS's night pairs are under 0.16, but for
 those in glare, its day pairs over 0.27. Glare counts as day: it is the level that sets INT8 ranges, not the hour."""
+
+Light = Literal["day", "night"]
+_NAMED = re.compile(r"\d+([DN])$")
+
+
+def light_of(luma: float, name: str = "") -> Light:
+    """Day or night: by a name that ends in digits and D or N, as MSRS has them, else by the mean visible luma, 0..1."""
+    if found := _NAMED.search(name):
+        return "day" if found[1] == "D" else "night"
+    return "night" if luma < NIGHT_LUMA else "day"
+
 
 VISIBLE_FORMATS = (PixelFormat.RGB24, PixelFormat.NV12, PixelFormat.YUYV, PixelFormat.GREY)
 THERMAL_FORMATS = (PixelFormat.GREY, PixelFormat.Y16)

@@ -118,7 +118,7 @@ def _judged_by(
         stability=stability(plan, steps, fps=clip.footage.fps),
         tracking=tracking,
         load=Views(clip),
-        scene="night" if settings.simulated else None,  # a camera's gain makes a lit road brighter than DARK_LEVEL
+        scene="night" if settings.simulated else None,  # a camera's gain makes a lit road brighter than night is
     )  # fmt: skip
 
 

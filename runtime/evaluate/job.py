@@ -9,6 +9,7 @@ from typing import Any
 
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import MachineError, UsageError
+from edgefusion.core.frames import light_of
 from edgefusion.core.optional import require
 from edgefusion.core.progress import progress
 from edgefusion.kernels.agc import AgcSpec
@@ -119,7 +120,7 @@ def _figures(settings: EvaluateSettings, judged: Judged, metrics: Sequence[str],
     """The parts of an evaluation that come of pairs or frames; writes them as CSV, where that is asked for."""
     plan, measured, subjects = judged.plan, judged.measured, judged.subjects
     named = zip(subjects, measured.luma.tolist(), strict=True)
-    scenes = [judged.scene or summary.scene_of(subject.pair.name, luma) for subject, luma in named]
+    scenes = [judged.scene or light_of(luma / 255, subject.pair.name) for subject, luma in named]
     if settings.csv:
         names = [subject.pair.name for subject in subjects]
         write_csv(settings.csv, plan, measured.figures, names, scenes, stability=judged.stability)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,19 +15,9 @@ from runtime.evaluate.pairs import Subject
 from runtime.evaluate.result import Comparison, Curve, EntryResult, Interval, PairResult, Scene
 from runtime.evaluate.statistics import block_means, bootstrap, holm, paired_p, ranks
 from runtime.evaluate.sweep import KINDS, Condition
-from runtime.evaluate.views import DARK_LEVEL
 
 Figures = npt.NDArray[np.float64]
 SCENES: tuple[Scene, ...] = ("day", "night")
-_MSRS_NAME = re.compile(r"\d+([DN])$")
-
-
-def scene_of(name: str, mean_luma: float) -> Scene:
-    """Day or night: by a name that ends in digits and D or N, as MSRS has them, else by the mean visible luma."""
-    found = _MSRS_NAME.search(name)
-    if found:
-        return "day" if found[1] == "D" else "night"
-    return "night" if mean_luma < DARK_LEVEL else "day"
 
 
 def bare_results(entries: Sequence[Entry]) -> list[EntryResult]:

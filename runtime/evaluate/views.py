@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.frames import NIGHT_LUMA, Frame, FramePair, PixelFormat
+from edgefusion.core.frames import Frame, FramePair, PixelFormat
 from edgefusion.core.geometry import Matrix
 from edgefusion.kernels.agc import Agc, AgcSpec
 from edgefusion.kernels.cpu import HISTOGRAM_BITS, PHASES, Pack, shuffle, tensor_size, to_rgb
@@ -17,9 +17,6 @@ Bytes = npt.NDArray[np.uint8]
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of R, G and B in luma, ITU-R BT.601."""
-
-DARK_LEVEL = 255 * NIGHT_LUMA
-"""Mean luma under which a scene counts as night. MSRS: lit streets lie above 70, unlit ones under 40."""
 
 
 def luma(rgb: Bytes) -> Levels:
