@@ -59,6 +59,16 @@ def test_auto_leaves_out_what_passed_no_gate(tmp_path: Path) -> None:
     assert fastest(bundle, find_device("cpu"), size_px=(96, 64)).facts["precision"] in ("fp16", "fp32")
 
 
+def test_two_processes_build_the_same_bytes(tmp_path: Path) -> None:
+    engines = []
+    for name in ("one", "other"):
+        environment = {**os.environ, "EDGEFUSION_CACHE": str(tmp_path / name)}
+        words = [sys.executable, "-m", "edgefusion.cli", "build", "--device", "cpu", "--precision", "int8", "--json"]
+        done = subprocess.run(words, env=environment, capture_output=True, check=True, timeout=120)
+        engines.append((Path(json.loads(done.stdout)["engine"]) / "engine.bin").read_bytes())
+    assert engines[0] == engines[1]
+
+
 def test_the_record_beside_the_engine_says_what_it_is(edgefusion: Call) -> None:
     made = build(edgefusion, "--precision", "int8")
     facts = json.loads((Path(made["engine"]) / "engine.json").read_text())["facts"]
