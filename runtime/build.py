@@ -65,7 +65,7 @@ def fastest(
     """
     precisions = [name for name in usable(bundle) if options.dla is None or name == "int8"]
     if not precisions:
-        raise BundleError("no int8 model that passed its gate, which a DLA needs", where=bundle.path)
+        raise BundleError("no int8 model that passed its gate, which a DLA needs", where=bundle.place)
     engines: list[BuiltEngine] = []
     for precision in precisions:
         engine = build(bundle, device, size_px=size_px, precision=precision, options=options, force=force)

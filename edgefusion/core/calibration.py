@@ -114,7 +114,7 @@ class CalibrationSet:
             raise InputError(
                 "the calibration set was made with another thermal gain control than this student's",
                 where=self.path,
-                remedy=f"edgefusion calibrate frames --bundle {bundle.path}",
+                remedy=f"edgefusion calibrate frames --bundle {bundle.place}",
             )
         if _positions(self.list.size_px) != _positions(manifest.layout.size_px):
             sizes = ["x".join(map(str, size)) for size in (self.list.size_px, manifest.layout.size_px)]
