@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,11 +107,11 @@ class Verdict:
         changes = [(scenes, change) for scenes in self.classes if scenes.gated for change in scenes.changes]
         return max(changes, key=lambda pair: pair[1].strain)
 
-    def gate(self, *, accepted: bool) -> Gate:
-        """For the manifest."""
+    def gate(self) -> Gate:
+        """For the manifest: what did not pass is there because it was accepted."""
         return Gate(
             passed=self.passed,
-            accepted=accepted and not self.passed,
+            accepted=not self.passed,
             max_drop=self.max_drop,
             holdout=self.holdout.description,
             pairs=len(self.holdout.pairs),
@@ -168,9 +169,10 @@ class Judge:
         """Mean square of FP32's output."""
         return float(np.mean([np.mean(output**2) for output in self._outputs]))
 
-    def psnr_db(self, model: bytes) -> float:
-        """PSNR of a model's output against FP32's, of the mean squared error over all pairs."""
-        return psnr_db(squared_errors(_outputs(model, self.holdout.pairs), self._outputs).mean())
+    def psnr_db(self, model: bytes, places: Sequence[int]) -> float:
+        """PSNR of a model's output against FP32's, of the mean squared error over the pairs at some places."""
+        outputs = _outputs(model, [self.holdout.pairs[place] for place in places])
+        return psnr_db(squared_errors(outputs, [self._outputs[place] for place in places]).mean())
 
     def __call__(self, model: bytes) -> Verdict:
         """Judge a model."""
@@ -206,7 +208,7 @@ def _relative(before: Figures, after: Figures) -> Figures:
     return np.asarray((after - before) / np.where(absolute, 1.0, np.maximum(np.abs(before), TINY)))
 
 
-def _outputs(model: bytes, pairs: tuple[Judged, ...]) -> list[npt.NDArray[np.float32]]:
+def _outputs(model: bytes, pairs: Sequence[Judged]) -> list[npt.NDArray[np.float32]]:
     reference = Reference(model)
     return [reference(pair.x)[0] for pair in pairs]
 

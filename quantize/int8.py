@@ -13,7 +13,6 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from quantize.equalize import equalize
 from quantize.fp16 import cast
 from quantize.graph import Graph, serialise
 from quantize.ranges import Inputs, Method, activation_scales, residual_additions
@@ -39,23 +38,19 @@ class Recipe:
     weights: Mapping[str, Weights]
 
 
-def make_recipe(
-    model: onnx.ModelProto, frames: Inputs, method: Method, *, seed: int, equalized: bool = False
-) -> Recipe:
-    """Equalise, calibrate and round.
+def make_recipe(equal: onnx.ModelProto, frames: Inputs, method: Method, *, seed: int) -> Recipe:
+    """Calibrate and round.
 
     Args:
-        model: FP32, of ``graph.parse``.
+        equal: FP32, of ``equalize``, or of fine-tuning with weights that int8 holds exactly as they are.
         frames: to calibrate on.
         method: of the activations' ranges.
         seed: of the positions that rounding looks at.
-        equalized: whether the model comes so from fine-tuning, with weights that int8 holds exactly as they are.
 
     Raises:
         RunError: no range could be calibrated.
         InputError: the model computes NaN or infinity, or weights that FP16 cannot hold.
     """
-    equal = model if equalized else equalize(model, frames)
     scales = activation_scales(equal, frames, method)
     weights = round_weights(equal, frames, scales, seed=seed)
     narrow = cast(equal)

@@ -19,6 +19,7 @@ from edgefusion.core.errors import RunError, UsageError
 from quantize import crosscheck, holdout, qat, sensitivity
 from quantize.crosscheck import Agreement
 from quantize.dla import Dla, make_dla
+from quantize.equalize import equalize
 from quantize.fp16 import to_fp16
 from quantize.gate import Judge, Verdict
 from quantize.graph import parse
@@ -189,7 +190,7 @@ def _int8(
     equalized: bool = False,
 ) -> Made:
     frames = np.stack([x.astype(np.float16) for x in calibration.tensors()])
-    recipe, methods = _best(model, frames, fp32, judge, settings, equalized=equalized)
+    recipe, methods = _best(model if equalized else equalize(model, frames), frames, judge, settings)
     say("measuring what int8 does in each layer")
     layers = sensitivity.measure(recipe, _layer_judge(fp32, calibration, settings))
     kept: list[str] = []
@@ -213,16 +214,13 @@ def _tuned(
 
 
 def _best(
-    model: onnx.ModelProto, frames: Inputs, fp32: bytes, judge: Judge, settings: QuantizeSettings, *, equalized: bool
+    equal: onnx.ModelProto, frames: Inputs, judge: Judge, settings: QuantizeSettings
 ) -> tuple[Recipe, dict[str, float]]:
     """The recipe of the method whose output is nearest to FP32's, and the PSNR of each."""
     methods = (settings.method,) if settings.method else METHODS
-    some = Holdout(judge.holdout.description, _some(judge.holdout.pairs, COMPARED))
-    compare = Judge(fp32, some, max_drop=settings.max_drop, seed=settings.seed)
-    recipes = {
-        method: make_recipe(model, frames, method, seed=settings.seed, equalized=equalized) for method in methods
-    }
-    psnr = {method: round(compare.psnr_db(to_int8(recipe)), 3) for method, recipe in recipes.items()}
+    compared = _spread(len(judge.holdout.pairs), COMPARED)
+    recipes = {method: make_recipe(equal, frames, method, seed=settings.seed) for method in methods}
+    psnr = {method: round(judge.psnr_db(to_int8(recipe), compared), 3) for method, recipe in recipes.items()}
     return recipes[max(psnr, key=lambda method: psnr[method])], {str(method): value for method, value in psnr.items()}
 
 
@@ -237,8 +235,12 @@ def _layer_judge(fp32: bytes, calibration: CalibrationSet, settings: QuantizeSet
 
 def _some(items: Sequence[Any], count: int) -> tuple[Any, ...]:
     """At most so many of them, spread evenly."""
-    places = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
-    return tuple(items[place] for place in places)
+    return tuple(items[place] for place in _spread(len(items), count))
+
+
+def _spread(total: int, count: int) -> list[int]:
+    """Places of at most ``count`` of ``total``, spread evenly."""
+    return [int(place) for place in np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))]
 
 
 def _warn(precision: Precision, made: Made) -> None:
@@ -273,7 +275,7 @@ def _store(bundle: Bundle, calibration: CalibrationSet | None, made: dict[Precis
     for found in made.values():
         files |= found.dla.files() if found.dla else {}
     models = {precision: found.model for precision, found in made.items()}
-    gates = {precision: found.verdict.gate(accepted=True) for precision, found in made.items()}
+    gates = {precision: found.verdict.gate() for precision, found in made.items()}
     return add_models(bundle, models, gates, files)
 
 

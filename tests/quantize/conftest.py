@@ -33,7 +33,8 @@ def frames(calibration: CalibrationSet) -> Inputs:
 
 @pytest.fixture(scope="session")
 def recipe(frames: Inputs) -> Recipe:
+    from quantize.equalize import equalize
     from quantize.graph import parse
     from quantize.int8 import make_recipe
 
-    return make_recipe(parse(small_model()), frames, "max", seed=0)
+    return make_recipe(equalize(parse(small_model()), frames), frames, "max", seed=0)

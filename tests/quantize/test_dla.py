@@ -25,6 +25,7 @@ from edgefusion.core.dla import read_cache
 from edgefusion.core.optional import modelopt
 from quantize.dla import Dla, make_dla
 from quantize.dla_rules import Shapes, place
+from quantize.equalize import equalize
 from quantize.graph import Graph, parse, serialise
 from quantize.holdout import of_calibration
 from quantize.int8 import Recipe, make_recipe, to_int8
@@ -47,7 +48,7 @@ def resnet(frames: Inputs) -> tuple[Recipe, Dla]:
 
     with tempfile.TemporaryDirectory() as folder:
         student = shaken(RESNET, Path(folder)).fold()
-    recipe = make_recipe(parse(to_onnx(student, (96, 72))), frames, "max", seed=0)
+    recipe = make_recipe(equalize(parse(to_onnx(student, (96, 72))), frames), frames, "max", seed=0)
     return recipe, make_dla(recipe, frames)
 
 
@@ -161,7 +162,7 @@ def test_inputs_of_an_int8_sum_have_one_scale(frames: Inputs) -> None:
     added = helper.make_node("Add", ["relu", "relu_1"], ["sum"], "sum")
     nodes["node_conv2d_2"].input[0] = "sum"
     model.graph.node.insert(list(model.graph.node).index(nodes["node_conv2d_2"]), added)
-    made = make_dla(make_recipe(parse(model.SerializeToString()), frames, "max", seed=0), frames)
+    made = make_dla(make_recipe(equalize(parse(model.SerializeToString()), frames), frames, "max", seed=0), frames)
     assert "sum" in int8_names(made)
     assert made.scales["relu"] == made.scales["relu_1"]
 
@@ -225,7 +226,7 @@ def test_convolutions_that_went_back_to_fp16_do_so_here(recipe: Recipe, dla: Dla
 
 
 def test_the_same_frames_and_seed_give_the_same_bytes(dla: Dla, frames: Inputs) -> None:
-    again = make_recipe(parse(small_model()), frames, "max", seed=0)
+    again = make_recipe(equalize(parse(small_model()), frames), frames, "max", seed=0)
     assert make_dla(again, frames).files() == dla.files()
 
 

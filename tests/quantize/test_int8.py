@@ -81,7 +81,7 @@ def test_equalised_channels_compute_the_same(frames: Inputs) -> None:
 
 
 def test_the_same_frames_and_seed_give_the_same_bytes(recipe: Recipe, frames: Inputs) -> None:
-    assert to_int8(make_recipe(parse(small_model()), frames, "max", seed=0)) == to_int8(recipe)
+    assert to_int8(make_recipe(equalize(parse(small_model()), frames), frames, "max", seed=0)) == to_int8(recipe)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def encoder(frames: Inputs) -> bytes:
 
     with tempfile.TemporaryDirectory() as folder:
         student = shaken(RESNET, Path(folder)).fold()
-    return to_int8(make_recipe(parse(to_onnx(student, (96, 72))), frames, "max", seed=0))
+    return to_int8(make_recipe(equalize(parse(to_onnx(student, (96, 72))), frames), frames, "max", seed=0))
 
 
 def test_both_inputs_of_a_residual_add_are_int8(encoder: bytes) -> None:
