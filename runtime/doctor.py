@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import platform
 import sys
@@ -16,6 +15,7 @@ from edgefusion.core.bundle import load_bundle
 from edgefusion.core.cache import cache_folder
 from edgefusion.core.devices import find_device, this_gpu
 from edgefusion.core.errors import EdgeFusionError
+from runtime.engines.machine import cuda_driver
 from runtime.engines.openvino import processor, processor_flags
 
 SPEED_FLAGS = ("avx2", "avx512f", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
@@ -81,13 +81,12 @@ def _cache() -> Finding:
 
 def _cuda_driver() -> Finding:
     try:
-        driver = ctypes.CDLL("libcuda.so.1")
+        newest = cuda_driver()
     except OSError:
         return Finding("CUDA driver", False, "no libcuda.so.1", "only NVIDIA devices need it; JetPack brings it")
-    number = ctypes.c_int()
-    if driver.cuDriverGetVersion(ctypes.byref(number)) != 0:
+    if newest is None:
         return Finding("CUDA driver", False, "it does not answer", "check nvidia-smi or dmesg")
-    return Finding("CUDA driver", True, f"CUDA {number.value // 1000}.{number.value % 1000 // 10}")
+    return Finding("CUDA driver", True, f"CUDA {newest}")
 
 
 def _gpu() -> Finding:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.devices import Device
 from edgefusion.core.frames import FramePair
+from edgefusion.core.geometry import Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import Unpack, shuffle, tensor_size
@@ -47,18 +48,19 @@ class Fusion:
         self._bundle, self._device, self._precision = bundle, device, precision
         spec = AgcSpec(**bundle.manifest.agc.model_dump())
         self._packer = InputPacker(spec, registration=registration, bits=bits)
+        self._size: Size | None = None
 
     def prepare(self, pair: FramePair) -> None:
         """Make ready for pairs of this one's sizes and formats: build or load the engine, set up the kernels."""
-        if not self._packer.fit(pair):
-            return
         width, height = pair.visible.size_px
         size = tensor_size((width, height))
-        if not hasattr(self, "built") or size != self.built.size_px:
+        if size != self._size:
             self.built = build(self._bundle, self._device, size_px=size, precision=self._precision)
             self.engine = self.built.load()
-        self._unpack = Unpack((pair.visible.format, (width, height)))
-        self.rgb = np.zeros((height, width, 3), np.uint8)
+            self._size = size
+        if self._packer.fit(pair):
+            self._unpack = Unpack((pair.visible.format, (width, height)))
+            self.rgb = np.zeros((height, width, 3), np.uint8)
 
     def forget(self) -> None:
         """The next pair is not of the same scene: the thermal range starts anew."""

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgefusion.core.bundle import AgcInfo, Bundle
 from edgefusion.core.errors import InputError, MachineError
+from edgefusion.core.files import replace_folder
 from edgefusion.core.frames import Light
 from edgefusion.core.geometry import Size
 
@@ -183,7 +184,9 @@ class CalibrationWriter:
             raise InputError("exists and is no calibration set", where=path, remedy="choose another --out")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+            self._scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+            self._part = self._scratch / "new"
+            self._part.mkdir()
         except OSError as error:
             raise self._failure(error) from error
 
@@ -191,7 +194,7 @@ class CalibrationWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._part, ignore_errors=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def add(self, x: Tensor, **facts: Any) -> ChosenFrame:
         """Store ``x`` [32, H/4, W/4]; ``facts`` are the fields of ``ChosenFrame`` but for file and sha256."""
@@ -211,9 +214,7 @@ class CalibrationWriter:
             (self._part / LIST).write_text(contents.model_dump_json(by_alias=True, indent=2) + "\n")
             for name, content in extra:
                 (self._part / name).write_bytes(content)
-            self._part.chmod(0o755)
-            shutil.rmtree(self.path, ignore_errors=True)
-            self._part.rename(self.path)
+            replace_folder(self._part, self.path, self._scratch / "old")
         except OSError as error:
             raise self._failure(error) from error
         return CalibrationSet(self.path, contents)

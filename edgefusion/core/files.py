@@ -52,12 +52,17 @@ def write_folder(path: Path, files: dict[str, bytes]) -> None:
             for name, content in files.items():
                 (new / name).parent.mkdir(parents=True, exist_ok=True)
                 (new / name).write_bytes(content)
-            _replace(new, path, Path(scratch) / "old")
+            replace_folder(new, path, Path(scratch) / "old")
     except OSError as error:
         raise _failure(path, error) from error
 
 
-def _replace(new: Path, path: Path, old: Path) -> None:
+def replace_folder(new: Path, path: Path, old: Path) -> None:
+    """Give ``new`` the name ``path``; what had it goes to ``old``, and comes back if that fails.
+
+    Raises:
+        OSError: it failed; ``path`` is as it was.
+    """
     try:
         if path.exists():
             path.rename(old)

@@ -11,16 +11,21 @@ NVPMODEL = Path("/var/lib/nvpmodel/status"), Path("/etc/nvpmodel.conf")
 
 def machine_facts() -> dict[str, str | None]:
     """The CUDA driver's version and a Jetson's power mode; None where there is none."""
-    return {"cuda_driver": cuda_driver(), "power_mode": power_mode(*NVPMODEL)}
+    try:
+        driver = cuda_driver()
+    except OSError:
+        driver = None
+    return {"cuda_driver": driver, "power_mode": power_mode(*NVPMODEL)}
 
 
 def cuda_driver() -> str | None:
-    """The newest CUDA that the driver serves, such as 12.6 (``cuDriverGetVersion``)."""
+    """The newest CUDA that the driver serves, such as 12.6 (``cuDriverGetVersion``), or None if it does not answer.
+
+    Raises:
+        OSError: there is no driver.
+    """
     number = ctypes.c_int()
-    try:
-        failed = ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(number))
-    except OSError:
-        return None
+    failed = ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(number))
     return None if failed else f"{number.value // 1000}.{number.value % 1000 // 10}"
 
 
