@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-from edgefusion.core.frames import FramePair
+from edgefusion.core.frames import FramePair, FusedInfo
 from runtime.fusion import Fusion
 from runtime.latency import LatencyHistogram
 from runtime.sinks import Sink
@@ -157,7 +157,7 @@ class Pipeline:
         executed_ns = clock()
         fusion.unpack(pair)
         unpacked_ns = clock()
-        self._sink.write(fusion.rgb, pair)
+        self._sink.write(fusion.rgb, _info(pair, self.statistics.frames), pair if self._sink.wants_inputs else None)
         end_ns = clock()
         statistics = self.statistics
         if statistics.frames == WARM_UP_FRAMES:
@@ -174,6 +174,14 @@ class Pipeline:
         )
         for stage, span_ns in zip(STAGES, spans, strict=True):
             statistics.stages[stage].add(span_ns)
+
+
+def _info(pair: FramePair, frame_id: int) -> FusedInfo:
+    visible, thermal = pair.visible, pair.thermal
+    return FusedInfo(
+        frame_id, visible.timestamp_ns, visible.clock, visible.sequence, thermal.sequence,
+        thermal_age_ns=visible.timestamp_ns - thermal.timestamp_ns, name=pair.name,
+    )  # fmt: skip
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, IntFlag
 from typing import Literal
 
 import numpy as np
@@ -27,8 +28,10 @@ class PixelFormat(str, Enum):
     RGB24     [H, W, 3]                                  3               uint8
     NV12      [H * 3 / 2, W]: luma, then CbCr at half    1.5             uint8
     YUYV      [H, W, 2]: Y0 Cb Y1 Cr                     2               uint8
+    UYVY      [H, W, 2]: Cb Y0 Cr Y1                     2               uint8
     GREY      [H, W]                                     1               uint8
-    Y16       [H, W], native byte order                  2               uint16
+    Y16       [H, W], little-endian                      2               uint16
+    Y16_BE    [H, W], bytes swapped                      2               uint16
     ========  =========================================  ==============  ======
 
     YUV formats are BT.601, limited range, as USB and MIPI cameras deliver them.
@@ -37,8 +40,10 @@ class PixelFormat(str, Enum):
     RGB24 = "RGB24"
     NV12 = "NV12"
     YUYV = "YUYV"
+    UYVY = "UYVY"
     GREY = "GREY"
     Y16 = "Y16"
+    Y16_BE = "Y16_BE"
 
     def array_shape(self, width: int, height: int) -> tuple[int, ...]:
         """Shape of the array that holds one frame of this format."""
@@ -46,14 +51,21 @@ class PixelFormat(str, Enum):
             PixelFormat.RGB24: (height, width, 3),
             PixelFormat.NV12: (height * 3 // 2, width),
             PixelFormat.YUYV: (height, width, 2),
+            PixelFormat.UYVY: (height, width, 2),
             PixelFormat.GREY: (height, width),
             PixelFormat.Y16: (height, width),
+            PixelFormat.Y16_BE: (height, width),
         }[self]
 
     @property
     def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
         """Element type of the array that holds one frame of this format."""
-        return np.dtype(np.uint16) if self is PixelFormat.Y16 else np.dtype(np.uint8)
+        return np.dtype(np.uint16) if self.deep else np.dtype(np.uint8)
+
+    @property
+    def deep(self) -> bool:
+        """Whether a reading has 16 bits, in either byte order."""
+        return self in (PixelFormat.Y16, PixelFormat.Y16_BE)
 
 
 NIGHT_LUMA = 55 / 255
@@ -71,16 +83,21 @@ def light_of(luma: float, name: str = "") -> Light:
     return "night" if luma < NIGHT_LUMA else "day"
 
 
-VISIBLE_FORMATS = (PixelFormat.RGB24, PixelFormat.NV12, PixelFormat.YUYV, PixelFormat.GREY)
-THERMAL_FORMATS = (PixelFormat.GREY, PixelFormat.Y16)
+VISIBLE_FORMATS = (PixelFormat.RGB24, PixelFormat.NV12, PixelFormat.YUYV, PixelFormat.UYVY, PixelFormat.GREY)
+THERMAL_FORMATS = (PixelFormat.GREY, PixelFormat.Y16, PixelFormat.Y16_BE)
+
+
+def _nothing() -> None:
+    """The buffer is nobody else's."""
 
 
 @dataclass(frozen=True)
 class Frame:
     """One image from one camera.
 
-    ``pixels`` may be a buffer of the source's: it holds this frame until the source is asked for the
-    next one. Copy it to keep it.
+    ``pixels`` may be a buffer of the camera's: it holds this frame until ``release`` is called, or, of a recording,
+    until the next frame is asked for. Copy it to keep it. Whoever takes a live frame calls ``release`` once, after the
+    last read.
     """
 
     pixels: Pixels
@@ -88,6 +105,7 @@ class Frame:
     timestamp_ns: int
     clock: Clock
     sequence: int
+    release: Callable[[], None] = field(default=_nothing, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         width, height = self.size_px
@@ -115,3 +133,49 @@ class FramePair:
     visible: Frame
     thermal: Frame
     name: str = ""
+
+
+class Flag(IntFlag):
+    """What is unusual about a fused frame. The numbers are part of the ring's layout and never change."""
+
+    STALE = 1
+    """Thermal is older than the rig's tolerance allows: the last frame was held, or the shutter was closed."""
+    THERMAL_LOST = 2
+    """There is no thermal: the visible image passed through."""
+    VISIBLE_LOST = 4
+    """There is no visible: the thermal image as grey."""
+    MISREGISTERED = 8
+    """The registration drifted beyond its budget: the visible image passed through."""
+
+
+REGULAR = Flag(0)
+DEGRADED = Flag.THERMAL_LOST | Flag.VISIBLE_LOST | Flag.MISREGISTERED
+
+
+@dataclass(frozen=True)
+class FusedInfo:
+    """What travels with a fused frame.
+
+    Attributes:
+        frame_id: counts the published frames of a run, from 0.
+        timestamp_ns: when the visible frame was exposed (the thermal one where there is no visible), on ``clock``.
+        clock: what ``timestamp_ns`` counts on.
+        visible_sequence, thermal_sequence: the cameras' own numbers, -1 where there was no such frame.
+        thermal_age_ns: exposure of visible minus that of thermal; negative where thermal is the newer one.
+        flags: what is unusual.
+        name: what the pair is called in its recording, or empty.
+    """
+
+    frame_id: int
+    timestamp_ns: int
+    clock: Clock
+    visible_sequence: int
+    thermal_sequence: int
+    thermal_age_ns: int = 0
+    flags: Flag = REGULAR
+    name: str = ""
+
+    @property
+    def degraded(self) -> bool:
+        """Whether this is not a fusion of both cameras."""
+        return bool(self.flags & DEGRADED)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from edgefusion.core import toml
 from edgefusion.core.errors import InputError, RigError
@@ -21,17 +21,55 @@ class _Part(BaseModel):
 class Camera(_Part):
     """One camera."""
 
-    size_px: tuple[int, int] = Field(description="(width, height) the registration is given for")
+    size_px: tuple[PositiveInt, PositiveInt] = Field(description="(width, height) the registration is given for")
     format: PixelFormat
+    device: str | None = Field(None, description="where live frames come from; runtime.capture lists the kinds")
+    fps: float | None = Field(None, gt=0, le=1000, description="rate to ask the camera for; None: its own")
+    controls: dict[str, bool | int | str] = Field(default_factory=dict, description="by the driver's names")
+    memory: Literal["auto", "userptr", "dmabuf", "mmap", "copy"] = "auto"
+    buffers: int = Field(4, ge=3, le=32, description="to ask the driver for")
+    time_offset_ns: int = Field(0, description="added to its timestamps: minus its constant latency")
+
+
+class ThermalCamera(Camera):
+    """The thermal camera: also facts about its sensor."""
+
     bits: int = Field(16, ge=8, le=16, description="significant bits of a Y16 reading")
+    byte_order: Literal["little", "big"] = Field("little", description="of a Y16 reading, as it really arrives")
+    hold_s: float = Field(0.5, ge=0, le=10, description="the last frame serves so long, marked stale")
+
+
+class Policy(_Part):
+    """What happens when something fails."""
+
+    visible_lost: Literal["stop", "thermal"] = "stop"
+    lost_after_s: float = Field(default=1.0, gt=0, le=60, description="without a frame, a camera counts as lost")
+    reconnect_s: float = Field(
+        default=5.0, gt=0, le=300, description="longest wait before a lost camera is tried again"
+    )
+    deadline_ms: float | None = Field(default=None, gt=0, description="exposure to published; later counts as missed")
+    watchdog_s: float = Field(default=10.0, gt=0, le=600, description="a loop that does not turn for so long is stuck")
+
+
+class Output(_Part):
+    """One place where fused frames go."""
+
+    to: str = Field(min_length=1, description="as --output takes it: ring:front, fused.mp4, v4l2:/dev/video9 ...")
+    slots: int = Field(8, ge=3, le=64, description="of a ring")
+    mode: str = Field("0600", pattern=r"^0?[0-7]{3}$", description="of a ring: who may read, in octal")
+    group: str | None = Field(None, description="of a ring: the group it belongs to")
 
 
 class Rig(_Part):
     """``rig.toml``. The registration maps a visible pixel to the thermal point it shows."""
 
     visible: Camera
-    thermal: Camera
+    thermal: ThermalCamera
     registration: tuple[tuple[float, float, float], ...]
+    name: str = Field("rig", pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    tolerance_ms: float = Field(20.0, gt=0, le=1000, description="exposures of a pair are at most so far apart")
+    policy: Policy = Policy()
+    outputs: tuple[Output, ...] = Field((), alias="output")
     schema_version: Literal[1] = Field(1, alias="schema")
 
     @field_validator("registration")

@@ -9,17 +9,23 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.errors import MachineError, UsageError
-from edgefusion.core.frames import FramePair
+from edgefusion.core.frames import FramePair, FusedInfo
 from edgefusion.recordings.video import SUFFIXES
 
 Rgb = npt.NDArray[np.uint8]
 
 
 class Sink(Protocol):
-    """Takes fused frames. What is under its final name is always complete."""
+    """Takes fused frames. What is under its final name is always complete.
 
-    def write(self, rgb: Rgb, pair: FramePair) -> None:
-        """Take one [H, W, 3] frame; the array is overwritten afterwards."""
+    Attributes:
+        wants_inputs: whether ``write`` needs the pair that the frame was made of.
+    """
+
+    wants_inputs: bool
+
+    def write(self, rgb: Rgb, info: FusedInfo, inputs: FramePair | None) -> None:
+        """Take one [H, W, 3] frame; the arrays are overwritten afterwards. ``inputs`` is None unless wanted."""
 
     def close(self) -> None:
         """Finish what was written."""

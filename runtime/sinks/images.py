@@ -6,13 +6,15 @@ import os
 from pathlib import Path
 
 from edgefusion.core.errors import MachineError
-from edgefusion.core.frames import FramePair
+from edgefusion.core.frames import FramePair, FusedInfo
 from edgefusion.recordings.images import write_png
 from runtime.sinks import Rgb
 
 
 class ImageSink:
     """Makes the folder if it is missing. Pairs without a name are numbered."""
+
+    wants_inputs = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -23,9 +25,9 @@ class ImageSink:
         if not os.access(folder, os.W_OK):
             raise MachineError("not writable", where=folder, remedy="choose another --output")
 
-    def write(self, rgb: Rgb, pair: FramePair) -> None:
+    def write(self, rgb: Rgb, info: FusedInfo, inputs: FramePair | None) -> None:
         """Write one PNG, complete or not at all."""
-        write_png(self._folder / f"{pair.name or f'{pair.visible.sequence:06d}'}.png", rgb)
+        write_png(self._folder / f"{info.name or f'{info.visible_sequence:06d}'}.png", rgb)
 
     def close(self) -> None:
         """Every file is complete already."""

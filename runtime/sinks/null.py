@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from edgefusion.core.frames import FramePair
+from edgefusion.core.frames import FramePair, FusedInfo
 from runtime.sinks import Rgb
 
 
 class NullSink:
     """Takes frames and forgets them."""
 
-    def write(self, rgb: Rgb, pair: FramePair) -> None:
+    wants_inputs = False
+
+    def write(self, rgb: Rgb, info: FusedInfo, inputs: FramePair | None) -> None:
         """Forget the frame."""
 
     def close(self) -> None:

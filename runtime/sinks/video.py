@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgefusion.core.errors import RunError
-from edgefusion.core.frames import FramePair
+from edgefusion.core.frames import FramePair, FusedInfo
 from edgefusion.recordings.video import VideoWriter
 from runtime.sinks import Rgb
 
@@ -13,12 +13,14 @@ from runtime.sinks import Rgb
 class VideoSink:
     """Opens the video at the first frame, whose size all others must have."""
 
+    wants_inputs = False
+
     def __init__(self, path: Path, *, fps: float) -> None:
         self._path, self._fps = path, fps
         self._writer: VideoWriter | None = None
         self._shape: tuple[int, ...] = ()
 
-    def write(self, rgb: Rgb, pair: FramePair) -> None:
+    def write(self, rgb: Rgb, info: FusedInfo, inputs: FramePair | None) -> None:
         """Append a frame.
 
         Raises:

@@ -28,7 +28,7 @@ class Collector(NullSink):
         self.frames: list[np.ndarray] = []
         self.end = ""
 
-    def write(self, rgb, pair) -> None:
+    def write(self, rgb, info, inputs) -> None:
         self.frames.append(rgb.copy())
 
     def close(self) -> None:
@@ -88,8 +88,8 @@ def test_a_paced_source_is_waited_for() -> None:
 
 def test_what_comes_late_is_dropped_and_counted() -> None:
     class Slow(Collector):
-        def write(self, rgb, pair) -> None:
-            super().write(rgb, pair)
+        def write(self, rgb, info, inputs) -> None:
+            super().write(rgb, info, inputs)
             time.sleep(0.05)
 
     sink = Slow()
