@@ -1,0 +1,1 @@
+"""Two cameras, one stream: a thread for each, and pairs by exposure time."""
