@@ -7,14 +7,18 @@ import numpy.typing as npt
 
 from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.devices import Device
-from edgefusion.core.frames import FramePair
+from edgefusion.core.frames import Frame, FramePair, Pixels
 from edgefusion.core.geometry import Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import AgcSpec
-from edgefusion.kernels.cpu import Unpack, shuffle, tensor_size
+from edgefusion.kernels.cpu import Unpack
 from edgefusion.kernels.inputs import InputPacker, Registration
+from edgefusion.kernels.layout import Form, shuffle, tensor_size
+from edgefusion.recordings.pairing import Side
 from runtime.engines.base import Engine
 from runtime.engines.cache import BuiltEngine, build
+
+WARM_UP_RUNS = 5
 
 
 class Fusion:
@@ -28,13 +32,15 @@ class Fusion:
         bits: significant bits of a Y16 thermal reading.
 
     Attributes:
-        rgb: [H, W, 3] uint8, the fused image of the last ``unpack``.
         built: the engine in use, for the size of the last pair.
+        size_px: (width, height) of fused images.
+        copies: how often a frame's pixels are copied beyond pack and unpack.
     """
 
-    rgb: npt.NDArray[np.uint8]
     built: BuiltEngine
     engine: Engine
+    size_px: Size
+    copies = 0.0
 
     def __init__(
         self,
@@ -48,19 +54,26 @@ class Fusion:
         self._bundle, self._device, self._precision = bundle, device, precision
         spec = AgcSpec(**bundle.manifest.agc.model_dump())
         self._packer = InputPacker(spec, registration=registration, bits=bits)
-        self._size: Size | None = None
+        self._forms: dict[Side, Form] = {}
+        self._engine_size: Size | None = None
+        self._rgb = np.zeros((0, 0, 3), np.uint8)
 
-    def prepare(self, pair: FramePair) -> None:
-        """Make ready for pairs of this one's sizes and formats: build or load the engine, set up the kernels."""
-        width, height = pair.visible.size_px
-        size = tensor_size((width, height))
-        if size != self._size:
-            self.built = build(self._bundle, self._device, size_px=size, precision=self._precision)
-            self.engine = self.built.load()
-            self._size = size
-        if self._packer.fit(pair):
-            self._unpack = Unpack((pair.visible.format, (width, height)))
-            self.rgb = np.zeros((height, width, 3), np.uint8)
+    def warm_up(self, visible: Form, thermal: Form) -> None:
+        """Make ready for frames of these forms, and run every stage: the first frames of a camera come at full speed."""
+        frames = [Frame(np.zeros(form[0].array_shape(*form[1]), form[0].dtype), form[0], 0, "monotonic", 0)
+                  for form in (visible, thermal)]  # fmt: skip
+        for _ in range(WARM_UP_RUNS):
+            self.fuse(FramePair(*frames))
+        self.pass_visible(frames[0], self._rgb)
+        self.forget()
+
+    def prepare(self, visible: Frame | None, thermal: Frame | None) -> Size:
+        """Make ready for frames of these forms, of which one may be missing if its form is known; their ``size_px``."""
+        for side, frame in (("visible", visible), ("thermal", thermal)):
+            if frame is not None:
+                self._forms[side] = (frame.format, frame.size_px)
+        self._fit(self._forms["visible"], self._forms["thermal"])
+        return self.size_px
 
     def forget(self) -> None:
         """The next pair is not of the same scene: the thermal range starts anew."""
@@ -74,17 +87,29 @@ class Fusion:
         """Second stage: the student."""
         self.engine.execute()
 
-    def unpack(self, pair: FramePair) -> None:
-        """Third stage: the engine's output and the visible chroma into ``rgb``."""
-        self._unpack(self.engine.y, pair.visible, self.rgb)
+    def unpack(self, visible: Frame, rgb: Pixels) -> None:
+        """Third stage: the engine's output and the visible chroma into ``rgb`` [H, W, 3] uint8."""
+        self._unpack(self.engine.y, visible, rgb)
+
+    def pass_visible(self, visible: Frame, rgb: Pixels) -> None:
+        """The visible image as it is into ``rgb``, without the student."""
+        self._packer.pack_visible(visible, self.engine.x)
+        self._unpack(self.engine.x[:16], visible, rgb)
+
+    def pass_thermal(self, thermal: Frame, rgb: Pixels) -> None:
+        """The thermal image into ``rgb``, as the student would see it: registered, normalised, grey."""
+        self._packer.pack_thermal(thermal, self.engine.x)
+        self._unpack.grey(self.engine.x[16:], rgb)
 
     def fuse(self, pair: FramePair) -> npt.NDArray[np.uint8]:
-        """All stages; returns ``rgb``, which the next pair overwrites."""
-        self.prepare(pair)
+        """All stages; returns [H, W, 3] uint8, which the next pair overwrites."""
+        width, height = self.prepare(pair.visible, pair.thermal)
+        if self._rgb.shape != (height, width, 3):
+            self._rgb = np.zeros((height, width, 3), np.uint8)
         self.pack(pair)
         self.execute()
-        self.unpack(pair)
-        return self.rgb
+        self.unpack(pair.visible, self._rgb)
+        return self._rgb
 
     def thermal_view(self) -> npt.NDArray[np.uint8]:
         """[H, W] uint8: thermal as the student saw it last, registered and normalised."""
@@ -97,5 +122,15 @@ class Fusion:
 
     def _image(self, phases: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """[H, W] of 16 phases [16, H/4, W/4], without the padding."""
-        height, width = self.rgb.shape[:2]
+        width, height = self.size_px
         return np.asarray(shuffle(phases)[:height, :width], np.float32)
+
+    def _fit(self, visible: Form, thermal: Form) -> None:
+        size = tensor_size(visible[1])
+        if size != self._engine_size:
+            self.built = build(self._bundle, self._device, size_px=size, precision=self._precision)
+            self.engine = self.built.load()
+            self._engine_size = size
+        if self._packer.fit_forms(visible, thermal):
+            self._unpack = Unpack(visible)
+            self.size_px = visible[1]

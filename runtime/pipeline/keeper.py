@@ -1,0 +1,101 @@
+"""The keeper: a thread beside the loop that shows what it does, and notices when it no longer does anything."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from edgefusion.core.errors import RunError
+from runtime import log, systemd
+from runtime.pipeline.lane import Lane
+
+PERIOD_S = 1.0
+
+
+def end_process() -> None:
+    """The loop hangs in a call that cannot be interrupted: leave without it, with the exit code of a failed run."""
+    sys.stderr.flush()
+    os._exit(RunError.exit_code)
+
+
+class Keeper:
+    """Once a second: the status into every ring's header and to systemd; the watchdog.
+
+    A loop that has not turned for ``watchdog_s`` is stuck: that is logged with every thread's stack, and systemd hears
+    no more of it. After as long again the outputs are finished, and the process ends with exit code 5.
+
+    Args:
+        lanes: of the loop.
+        facts: of the whole run, which every status carries: device, engine ...
+        watchdog_s: without a turn for so long, the loop is stuck.
+        end: ends the process.
+    """
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        facts: dict[str, Any],
+        *,
+        watchdog_s: float,
+        period_s: float = PERIOD_S,
+        end: Callable[[], None] = end_process,
+    ) -> None:
+        self._lanes, self._facts, self._end = lanes, facts, end
+        self._watchdog_ns, self._period_s = round(watchdog_s * 1e9), period_s
+        self._turned_ns = 0
+        self._states = {lane.name: ("starting", time.time_ns()) for lane in lanes}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
+
+    def __enter__(self) -> Keeper:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        systemd.notify("STOPPING=1")
+
+    def turned(self) -> None:
+        """The loop turned. Before the first turn nothing counts as stuck: an engine may be built then."""
+        self._turned_ns = time.monotonic_ns()
+
+    def _keep(self) -> None:
+        systemd.notify("READY=1")
+        while not self._over.wait(self._period_s):
+            idle_ns = time.monotonic_ns() - self._turned_ns if self._turned_ns else 0
+            stuck = idle_ns > self._watchdog_ns
+            for lane in self._lanes:
+                self._show(lane, stuck)
+            if not stuck:
+                systemd.notify("WATCHDOG=1", f"STATUS={self._line()}")
+            elif idle_ns > 2 * self._watchdog_ns:
+                self._give_up()
+
+    def _show(self, lane: Lane, stuck: bool) -> None:
+        state = "stuck" if stuck else lane.state
+        before, since_ns = self._states[lane.name]
+        if state != before:
+            since_ns = time.time_ns()
+            self._states[lane.name] = state, since_ns
+            log.event("run", rig=lane.name, state=state)
+            if stuck:
+                faulthandler.dump_traceback(all_threads=True)
+        lane.outputs.set_status({"state": state, "since_ns": since_ns, **self._facts, **lane.status()})
+
+    def _line(self) -> str:
+        return ", ".join(
+            f"{lane.name}: {lane.state}, {lane.statistics.frames} frames, {lane.statistics.fps:.1f} per second"
+            for lane in self._lanes
+        )
+
+    def _give_up(self) -> None:
+        log.event("run", state="given up", idle_s=round(2 * self._watchdog_ns / 1e9))
+        for lane in self._lanes:
+            lane.outputs.close()
+        self._end()

@@ -1,0 +1,172 @@
+"""A lane: everything between one rig's moments and its outputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from edgefusion.core.frames import DEGRADED, Flag, FusedInfo
+from edgefusion.ring import Slot
+from runtime.fusion import Fusion
+from runtime.pipeline.outputs import Outputs
+from runtime.pipeline.statistics import WARM_UP_FRAMES, Statistics
+from runtime.sync.moments import Moment
+
+Observe = Callable[[Moment, Slot, Statistics], None]
+
+
+class Moments(Protocol):
+    """Where a lane's moments come from.
+
+    Attributes:
+        ended: nothing more will come.
+        drops: moments that were given up before the lane saw them, by cause.
+        paced: whether ``Moment.exposure_ns`` is when a camera exposed it, or would have.
+    """
+
+    ended: bool
+    drops: dict[str, int]
+    paced: bool
+
+    def next(self, timeout_s: float = 0.0) -> Moment | None:
+        """The next moment, if there is one within the time."""
+
+    def wait_s(self) -> float | None:
+        """How long until there may be a moment without anything new; None if nothing waits."""
+
+    def status(self) -> dict[str, Any]:
+        """``cameras`` and ``skew_ms``, where there are cameras."""
+
+
+class Lane:
+    """Fuses one rig's moments, one after the other, and counts what happens.
+
+    Args:
+        name: the rig's.
+        moments: where they come from.
+        fusion: the stages.
+        outputs: where fused frames go.
+        deadline_ms: exposure to published; what takes longer counts as missed.
+        stills: moments are unrelated pictures, not a stream.
+        observe: called after every published frame, while its pixels still hold.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        moments: Moments,
+        fusion: Fusion,
+        outputs: Outputs,
+        *,
+        deadline_ms: float | None = None,
+        stills: bool = False,
+        observe: Observe = lambda moment, slot, statistics: None,
+    ) -> None:
+        self.name, self.moments, self.fusion, self.outputs = name, moments, fusion, outputs
+        self._deadline_ns = None if deadline_ms is None else round(deadline_ms * 1e6)
+        self._stills, self._observe = stills, observe
+        self._start_ns: int | None = None
+        self.statistics = Statistics()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.moments.ended
+
+    def turn(self, timeout_s: float) -> bool:
+        """Fuse the next moment, if there is one within the time; whether there was."""
+        asked_ns = time.monotonic_ns()
+        if self._start_ns is None:
+            self._start_ns = asked_ns
+        moment = self.moments.next(timeout_s)
+        if moment is not None:
+            try:
+                self._take(moment, time.monotonic_ns() - asked_ns)
+            finally:
+                moment.release()
+        self.statistics.seconds = (time.monotonic_ns() - self._start_ns) / 1e9
+        return moment is not None
+
+    def status(self) -> dict[str, Any]:
+        """What ``edgefusion status`` shows of this lane."""
+        statistics = self.statistics
+        latency = statistics.latency
+        return {
+            "rig": self.name,
+            "fps": round(statistics.fps, 2),
+            "frames": statistics.frames,
+            "flagged": dict(statistics.flagged),
+            "latency_ms": {**latency.summary(50, 90, 99), "max": latency.max_ms},
+            "stages_ms": {name: each.summary(50)["p50"] for name, each in statistics.stages.items()},
+            "deadline_misses": statistics.missed,
+            "dropped": {**self.moments.drops, **statistics.drops},
+            "copies_per_frame": self.copies_per_frame(),
+            "outputs": self.outputs.status(),
+            **self.moments.status(),
+        }
+
+    def copies_per_frame(self) -> float:
+        """How often the pixels of a published frame, or of its inputs, were copied beyond pack and unpack."""
+        cameras = self.moments.status().get("cameras", {}).values()
+        sinks = self.outputs.copies / self.statistics.frames if self.statistics.frames else 0.0
+        return round(sum(camera.get("copies", 0) for camera in cameras) + self.fusion.copies + sinks, 3)
+
+    def finish(self, *, interrupted: bool) -> None:
+        """Close the outputs, once everything that waits there is written."""
+        self.statistics.interrupted = interrupted
+        self.outputs.close()
+
+    def _take(self, moment: Moment, source_ns: int) -> None:
+        slot = self.outputs.acquire(self.fusion.prepare(moment.visible, moment.thermal))
+        if slot is None:
+            self.statistics.drops["no free slot"] += 1
+            return
+        try:
+            marks = self._fuse(moment, slot)
+        except BaseException:
+            slot.cancel()
+            raise
+        self._publish(moment, slot, source_ns, marks)
+
+    def _fuse(self, moment: Moment, slot: Slot) -> tuple[int, int, int, int]:
+        """The stages into the slot; when each began, and the last one ended."""
+        fusion, clock, pair = self.fusion, time.monotonic_ns, moment.pair
+        if self._stills:
+            fusion.forget()
+        begin_ns = clock()
+        if pair is None or moment.flags & DEGRADED:
+            fusion.pass_through(moment.visible, moment.thermal, slot.pixels)
+            return begin_ns, begin_ns, begin_ns, clock()
+        fusion.pack(pair)
+        packed_ns = clock()
+        fusion.execute()
+        executed_ns = clock()
+        fusion.unpack(pair.visible, slot.pixels)
+        return begin_ns, packed_ns, executed_ns, clock()
+
+    def _publish(self, moment: Moment, slot: Slot, source_ns: int, marks: tuple[int, int, int, int]) -> None:
+        begin_ns, packed_ns, executed_ns, unpacked_ns = marks
+        statistics, info = self.statistics, self._info(moment)
+        published_ns = slot.publish(info)
+        statistics.count(info, published_ns - moment.exposure_ns, self._deadline_ns)
+        statistics.size_px = self.fusion.size_px
+        self._observe(moment, slot, statistics)
+        offered_ns = time.monotonic_ns()
+        self.outputs.offer(slot, info, moment.pair)
+        sink_ns = published_ns - unpacked_ns + time.monotonic_ns() - offered_ns
+        stages_ns = packed_ns - begin_ns, executed_ns - packed_ns, unpacked_ns - executed_ns
+        statistics.time(source_ns, *stages_ns, sink_ns)
+
+    def _info(self, moment: Moment) -> FusedInfo:
+        frame = moment.visible or moment.thermal
+        return FusedInfo(
+            self.statistics.frames,
+            frame.timestamp_ns,
+            frame.clock,
+            moment.visible.sequence if moment.visible else -1,
+            moment.thermal.sequence if moment.thermal else -1,
+            moment.thermal_age_ns,
+            moment.flags,
+            moment.name,
+        )

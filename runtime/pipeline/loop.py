@@ -1,0 +1,66 @@
+"""The loop itself: lanes take turns in one thread until they end or the run is stopped."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from runtime.pipeline.lane import Lane
+
+PATIENCE_S = 0.25
+"""Longest wait without a turn: how soon the loop notices that it is to stop, and shows that it lives."""
+
+
+def run_lanes(
+    lanes: Sequence[Lane], *, stop: threading.Event, wake: threading.Condition, turned: Callable[[], None]
+) -> None:
+    """Fuse until every lane has ended or ``stop`` is set; then close the outputs.
+
+    If anything fails, the outputs are abandoned, so that nothing unfinished keeps a final name.
+
+    Args:
+        lanes: with several, each that has a moment ready gets its turn, in order.
+        stop: ends the run after the frame in hand.
+        wake: notified when a lane may have a moment.
+        turned: called after every turn, also one without a frame.
+    """
+    try:
+        while not stop.is_set() and not all(lane.ended for lane in lanes):
+            if len(lanes) == 1:
+                lanes[0].turn(PATIENCE_S)
+            elif not sum(lane.turn(0.0) for lane in lanes):
+                _wait(lanes, wake)
+            turned()
+        for lane in lanes:
+            lane.finish(interrupted=stop.is_set())
+    except BaseException:
+        for lane in lanes:
+            lane.outputs.abandon()
+        raise
+
+
+def _wait(lanes: Sequence[Lane], wake: threading.Condition) -> None:
+    with wake:
+        due_s = [wait_s for lane in lanes if (wait_s := lane.moments.wait_s()) is not None]
+        wake.wait(min([PATIENCE_S, *due_s]))
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT (Ctrl-C) and SIGTERM set; a second signal interrupts at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

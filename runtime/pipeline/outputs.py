@@ -1,0 +1,135 @@
+"""Where one rig's fused frames go: the slots they are written into, and the sinks that read them there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from edgefusion.core import rig
+from edgefusion.core.errors import RunError, UsageError
+from edgefusion.core.frames import FramePair, FusedInfo
+from edgefusion.core.geometry import Size
+from edgefusion.ring import RingWriter, Slot
+from runtime.sinks import open_sink
+from runtime.sinks.worker import SinkThread
+
+RING = "ring:"
+DEPTH = 4
+"""So many frames wait for a sink; then a live run leaves out frames for it, and a recording waits."""
+
+Failed = Callable[[str, Exception], None]
+
+
+class Outputs:
+    """One set of slots, in shared memory where a ring is wanted, and a thread for each other output.
+
+    A frame is written once, into its slot; every output reads it there.
+
+    Args:
+        wanted: rings and sinks; at most one ring.
+        fps: of videos.
+        live: a sink that is slow goes without some frames; otherwise the run waits for it.
+        failed: told when one output failed and others go on.
+
+    Raises:
+        UsageError: two rings, or what ``open_sink`` refuses.
+        MachineError: a place is missing or not writable.
+    """
+
+    def __init__(self, wanted: Sequence[rig.Output], *, fps: float, live: bool, failed: Failed) -> None:
+        rings = [output for output in wanted if output.to.startswith(RING)]
+        if len(rings) > 1:
+            raise UsageError("two rings for one rig", remedy="any number of processes can read one ring")
+        self._ring = rings[0] if rings else None
+        self._writer: RingWriter | None = None
+        self._size: Size = (0, 0)
+        self._failed, self._live = failed, live
+        self._threads = [
+            SinkThread(open_sink(output.to, fps=fps), output.to, depth=DEPTH, wait=not live)
+            for output in wanted
+            if output is not self._ring
+        ]
+        self._working = list(self._threads)
+
+    @property
+    def copies(self) -> int:
+        """How many frames of cameras were copied for sinks that need them."""
+        return sum(thread.copies for thread in self._threads)
+
+    def prepare(self, size_px: Size) -> None:
+        """Make the slots for frames of a size.
+
+        Raises:
+            MachineError: the ring's name is taken, or there is no room for it.
+            RunError: the ring has frames of another size already.
+        """
+        if size_px == self._size:
+            return
+        if self._ring and self._writer:
+            raise RunError("frames of different sizes do not fit one ring", where=self._ring.to)
+        ring, slots = self._ring, 3 + len(self._threads) * (DEPTH + 1)
+        if ring is None:
+            self._writer = RingWriter(None, size_px=size_px, slots=slots)
+        else:
+            name, mode = ring.to[len(RING) :], int(ring.mode, 8)
+            slots = ring.slots + slots - 3
+            self._writer = RingWriter(name, size_px=size_px, slots=slots, mode=mode, group=ring.group)
+        self._size = size_px
+
+    def acquire(self, size_px: Size) -> Slot | None:
+        """A free slot for a frame of this size; None if readers hold all of them."""
+        self.prepare(size_px)
+        assert self._writer is not None  # noqa: S101  # ``prepare`` made it
+        return self._writer.acquire()
+
+    def offer(self, slot: Slot, info: FusedInfo, pair: FramePair | None) -> None:
+        """Hand a published frame to every sink.
+
+        Raises:
+            EdgeFusionError: a sink failed, and it was the only output, or the run is not live.
+        """
+        for thread in self._working:
+            thread.offer(slot.pixels, info, pair if thread.wants_inputs else None, slot)
+        if any(thread.error for thread in self._working):
+            self._part_with_failed()
+
+    def set_status(self, status: dict[str, Any]) -> None:
+        """Write the status into the ring's header, if there is a ring."""
+        if self._ring and self._writer:
+            self._writer.set_status(status)
+
+    def status(self) -> list[dict[str, Any]]:
+        """What became of each output."""
+        ring = []
+        if self._ring and self._writer:
+            ring = [{"to": self._ring.to, "state": "open", "readers": self._writer.readers()}]
+        return ring + [thread.status() for thread in self._threads]
+
+    def close(self) -> None:
+        """Write what waits, finish every output, end the ring.
+
+        Raises:
+            EdgeFusionError: a sink failed at its end, and it was the only output, or the run is not live.
+        """
+        for thread in self._threads:
+            thread.close()
+        self._part_with_failed()
+        self._end()
+
+    def abandon(self) -> None:
+        """Leave nothing unfinished under a final name."""
+        for thread in self._threads:
+            thread.abandon()
+        self._end()
+
+    def _end(self) -> None:
+        if self._writer:
+            self._writer.close()
+
+    def _part_with_failed(self) -> None:
+        for thread in [thread for thread in self._working if thread.error]:
+            self._working.remove(thread)
+            assert thread.error is not None  # noqa: S101
+            if not self._live or not (self._working or self._ring):
+                raise thread.error
+            self._failed(thread.name, thread.error)
