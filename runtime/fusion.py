@@ -55,8 +55,17 @@ class Fusion:
         spec = AgcSpec(**bundle.manifest.agc.model_dump())
         self._packer = InputPacker(spec, registration=registration, bits=bits)
         self._forms: dict[Side, Form] = {}
+        self._engines: dict[Size, tuple[BuiltEngine, Engine]] = {}
         self._engine_size: Size | None = None
         self._rgb = np.zeros((0, 0, 3), np.uint8)
+
+    def beside(self, *, registration: Registration, bits: int) -> Fusion:
+        """The same student for another rig: one set of weights where the sizes are the same, tensors of its own."""
+        other = Fusion(
+            self._bundle, self._device, precision=self._precision, registration=registration, bits=bits
+        )  # fmt: skip
+        other._engines = self._engines
+        return other
 
     def warm_up(self, visible: Form, thermal: Form) -> None:
         """Make ready for frames of these forms, and run every stage: the first frames of a camera come at full speed."""
@@ -128,9 +137,18 @@ class Fusion:
     def _fit(self, visible: Form, thermal: Form) -> None:
         size = tensor_size(visible[1])
         if size != self._engine_size:
-            self.built = build(self._bundle, self._device, size_px=size, precision=self._precision)
-            self.engine = self.built.load()
-            self._engine_size = size
+            self._take_engine(size)
         if self._packer.fit_forms(visible, thermal):
             self._unpack = Unpack(visible)
             self.size_px = visible[1]
+
+    def _take_engine(self, size: Size) -> None:
+        """An engine for images of this size, with the weights of the one that another rig has."""
+        if size in self._engines:
+            self.built, first = self._engines[size]
+            self.engine = first.another()
+        else:
+            self.built = build(self._bundle, self._device, size_px=size, precision=self._precision)
+            self.engine = self.built.load()
+            self._engines[size] = self.built, self.engine
+        self._engine_size = size

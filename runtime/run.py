@@ -1,37 +1,31 @@
-"""``edgefusion run``: a source, a sink and the pipeline between them, from plain settings."""
+"""``edgefusion run``: sources, lanes and outputs, from plain settings."""
 
 from __future__ import annotations
 
-import itertools
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.devices import Device, find_device
 from edgefusion.core.errors import MachineError, RunError, UsageError
-from edgefusion.core.frames import FramePair
-from edgefusion.core.rig import Rig, load_rig, registered
+from edgefusion.core.rig import Output
 from edgefusion.core.signing import load_signed
-from edgefusion.kernels.cpu import to_rgb
-from edgefusion.kernels.inputs import Registration
-from edgefusion.recordings.images import write_png
-from edgefusion.recordings.options import chosen_recording
-from edgefusion.recordings.recording import Recording
+from edgefusion.ring import Slot
+from runtime import log
 from runtime.build import Asked, fastest
-from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
 from runtime.fusion import Fusion
-from runtime.pipeline import Pipeline, Statistics, stop_on_signals
+from runtime.pipeline.keeper import Keeper
+from runtime.pipeline.lane import Lane
+from runtime.pipeline.loop import run_lanes, stop_on_signals
+from runtime.pipeline.outputs import Outputs
+from runtime.pipeline.statistics import Statistics
+from runtime.preview import Preview, Show
 from runtime.record import RunRecord, make_record, write_record
-from runtime.sinks import open_sink
-
-SIMULATED_FRAMES = 300
-Show = Callable[[Statistics], None]
+from runtime.sources import Source, open_sources
+from runtime.sync.moments import Moment
 
 
 @dataclass(frozen=True)
@@ -48,8 +42,9 @@ class RunSettings:
     precision: Asked = "fp16"
     ungated: bool = False
     require_signature: Path | None = None
-    rig_path: Path | None = None
-    output: str | None = None
+    rigs: tuple[Path, ...] = ()
+    outputs: tuple[str, ...] = ()
+    view: bool = False
     preview: Path | None = None
     record: Path | None = None
     frames: int | None = None
@@ -57,19 +52,51 @@ class RunSettings:
     seed: int = 0
     fog: float = 0.0
     prerender: int | None = None
+    log_form: log.Form = "text"
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Frame pairs with what the run must know about them."""
+def run(settings: RunSettings, show: Show = lambda lane: None) -> list[RunRecord]:
+    """Fuse what the settings name; one record for each rig.
 
-    name: str
-    pairs: Iterable[FramePair]
-    frames: int | None
-    fps: float
-    stills: bool
-    registration: Registration
-    bits: int
+    Raises:
+        EdgeFusionError: whatever is wrong with the settings, the input, this machine or the run.
+    """
+    log.configure(settings.log_form)
+    bundle = load_signed(settings.bundle_path, settings.require_signature, ungated=settings.ungated)
+    device = find_device(settings.device_name)
+    for path in (settings.preview, settings.record):
+        _check_folder(path)
+    _check_single(settings)
+    precision = _chosen(settings.precision, bundle, device)
+    wake = threading.Condition()
+    with stop_on_signals() as stop, ExitStack() as stack:
+        sources = open_sources(settings, stop=stop, wake=wake, stack=stack)
+        preview = Preview((sources[0].expected or 1) // 2)
+        fusions = _fusions(sources, bundle, device, precision)
+        lanes = [
+            _lane(source, fusion, settings, preview=preview, show=show)
+            for source, fusion in zip(sources, fusions, strict=True)
+        ]
+        for source, lane in zip(sources, lanes, strict=True):
+            _warm_up(source, lane)
+        watchdog_s = min((source.policy.watchdog_s for source in sources if source.live), default=None)
+        facts = {"bundle": bundle.manifest.name, "device": device.name, "precision": precision}
+        with Keeper(lanes, facts, watchdog_s=watchdog_s) as keeper:
+            run_lanes(lanes, stop=stop, wake=wake, turned=keeper.turned)
+    records = [_record(source, lane, bundle, settings) for source, lane in zip(sources, lanes, strict=True)]
+    if settings.preview:
+        preview.write(settings.preview)
+    if settings.record:
+        write_record(settings.record, records[0])
+    return records
+
+
+def _check_single(settings: RunSettings) -> None:
+    """What names one file or one stream does not do for several rigs."""
+    if len(settings.rigs) > 1 and (settings.outputs or settings.preview or settings.record):
+        raise UsageError(
+            "--output, --preview and --record are of one rig", remedy="name outputs in each rig.toml, as [[output]]"
+        )
 
 
 def _chosen(asked: Asked, bundle: Bundle, device: Device) -> Precision:
@@ -80,80 +107,45 @@ def _chosen(asked: Asked, bundle: Bundle, device: Device) -> Precision:
     return precision
 
 
-def run(settings: RunSettings, show: Show = lambda statistics: None) -> RunRecord:
-    """Fuse what the settings name.
+def _fusions(sources: list[Source], bundle: Bundle, device: Device, precision: Precision) -> list[Fusion]:
+    """The stages of each rig; all have one set of weights."""
+    first, *others = sources
+    fusion = Fusion(bundle, device, precision=precision, registration=first.registration, bits=first.bits)
+    return [fusion, *(fusion.beside(registration=each.registration, bits=each.bits) for each in others)]
 
-    Raises:
-        EdgeFusionError: whatever is wrong with the settings, the input, this machine or the run.
-    """
-    bundle = load_signed(settings.bundle_path, settings.require_signature, ungated=settings.ungated)
-    device = find_device(settings.device_name)
-    source = _open_source(settings)
-    for path in (settings.preview, settings.record):
-        _check_folder(path)
-    sink = open_sink(settings.output, fps=settings.fps or source.fps)
-    precision = _chosen(settings.precision, bundle, device)
-    fusion = Fusion(bundle, device, precision=precision, registration=source.registration, bits=source.bits)
-    preview = Preview(fusion, (source.frames or 1) // 2)
 
-    def observe(pair: FramePair, statistics: Statistics) -> None:
-        show(statistics)
+def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, preview: Preview, show: Show) -> Lane:
+    def observe(moment: Moment, slot: Slot, statistics: Statistics) -> None:
+        show(lane)
         if settings.preview:
-            preview.consider(pair, statistics.frames - 1)
+            preview.consider(moment, slot, fusion, number=statistics.frames - 1)
 
-    with stop_on_signals() as stop:
-        pipeline = Pipeline(fusion, sink, stop=stop, fps=settings.fps, stills=source.stills, observe=observe)
-        statistics = pipeline.run(source.pairs, source.frames)
-    if not statistics.frames:
-        raise RunError("no frame was fused", where=source.name)
-    record = make_record(
-        statistics, fusion.built, bundle, source=source.name, output=settings.output, paced_fps=settings.fps
-    )
-    if settings.preview:
-        preview.write(settings.preview)
-    if settings.record:
-        write_record(settings.record, record)
-    return record
+    wanted = [*source.outputs, *(Output(to=to) for to in settings.outputs)]
+    if settings.view:
+        wanted.append(Output(to=f"rerun:{source.name}"))
+    outputs = Outputs(wanted, fps=source.fps, live=source.live, failed=lambda to, error: _failed(source.name, to, error))
+    lane = Lane(
+        source.name, source.moments, fusion, outputs,
+        frames=source.frames, deadline_ms=source.policy.deadline_ms, stills=source.stills, observe=observe,
+    )  # fmt: skip
+    return lane
 
 
-def _open_source(settings: RunSettings) -> _Source:
-    recording = chosen_recording(
-        settings.recording, settings.visible, settings.thermal, intersect=settings.intersect, topics=settings.topics
-    )
-    rig = load_rig(settings.rig_path) if settings.rig_path else None
-    if recording is None:
-        return _simulated(settings, rig)
-    if settings.prerender or settings.fog or settings.seed:
-        raise UsageError("--seed, --fog and --prerender are for the simulated rig", remedy="leave the recording out")
-    return _recorded(settings, recording, rig)
+def _warm_up(source: Source, lane: Lane) -> None:
+    if source.forms:
+        lane.fusion.warm_up(*source.forms)
+        lane.outputs.prepare(lane.fusion.size_px)
 
 
-def _simulated(settings: RunSettings, rig: Rig | None) -> _Source:
-    if rig:
-        raise UsageError("--rig needs a recording", remedy="give --recording; live cameras are not supported yet")
-    simulated = SimulatedRig(seed=settings.seed, fog=settings.fog)
-    frames = SIMULATED_FRAMES if settings.frames is None else settings.frames or None
-    pairs: Iterable[FramePair] = map(simulated.render, itertools.count())
-    if settings.prerender:
-        pairs = itertools.cycle([simulated.render(index) for index in range(settings.prerender)])
-    name = f"simulated rig, seed {settings.seed}, fog {settings.fog:g}"
-    return _Source(
-        name, pairs, frames, simulated.fps, False, lambda visible, thermal: simulated.registration, THERMAL_BITS
-    )
+def _failed(rig: str, to: str, error: Exception) -> None:
+    log.event("output", rig=rig, to=to, state="failed", why=str(error))
 
 
-def _recorded(settings: RunSettings, recording: Recording, rig: Rig | None) -> _Source:
-    frames = settings.frames or recording.length or None
-    name = str(settings.recording or settings.visible)
-    return _Source(
-        name,
-        recording,
-        min(frames, recording.length) if frames and recording.length else frames,
-        recording.fps or 10.0,
-        recording.fps is None,
-        rig.registration_for if rig else registered,
-        rig.thermal.bits if rig else 16,
-    )
+def _record(source: Source, lane: Lane, bundle: Bundle, settings: RunSettings) -> RunRecord:
+    if not lane.statistics.frames:
+        raise RunError("no frame was fused", where=source.described)
+    outputs = [output.to for output in source.outputs] + list(settings.outputs)
+    return make_record(lane, bundle, source=source.described, outputs=outputs, paced_fps=settings.fps)
 
 
 def _check_folder(path: Path | None) -> None:
@@ -161,63 +153,28 @@ def _check_folder(path: Path | None) -> None:
         raise MachineError("no such folder", where=path.parent, remedy="make it first")
 
 
-class Preview:
-    """Keeps one frame as a picture: visible | thermal | fused.
-
-    Args:
-        fusion: the stages, which hold the thermal view and the fused image of the last pair.
-        wanted: number of the frame to keep; the first is kept until that one comes.
-    """
-
-    def __init__(self, fusion: Fusion, wanted: int) -> None:
-        self._fusion, self._wanted = fusion, wanted
-        self._picture: npt.NDArray[np.uint8] | None = None
-
-    def consider(self, pair: FramePair, number: int) -> None:
-        """Keep the pair that was just fused, if it is the one."""
-        if number not in (0, self._wanted):
-            return
-        thermal = np.repeat(self._fusion.thermal_view()[..., None], 3, axis=2)
-        self._picture = np.hstack([to_rgb(pair.visible), thermal, self._fusion.rgb])
-
-    def write(self, path: Path) -> None:
-        """Write the picture as a PNG."""
-        if self._picture is not None:
-            write_png(path, self._picture)
-
-
-@contextmanager
-def live_line(*, hidden: bool) -> Iterator[Show]:
-    """A line on the terminal with frames per second, latency and drops; nothing where there is no terminal."""
-    if hidden or not sys.stderr.isatty():
-        yield lambda statistics: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("starting") as status:
-
-        def show(statistics: Statistics) -> None:
-            if statistics.frames % 5 == 0 and statistics.latency.count:
-                status.update(
-                    f"{statistics.frames} frames  {statistics.fps:.1f} fps  "
-                    f"p50 {statistics.latency.percentile_ms(50):.1f} ms  "
-                    f"p99 {statistics.latency.percentile_ms(99):.1f} ms  {statistics.dropped} dropped"
-                )
-
-        yield show
-
-
 def describe(record: RunRecord, settings: RunSettings) -> str:
     """A finished run in a few lines, with where its files are."""
     latency = record.latency_ms
     stages = "  ".join(f"{name} {times['p50']:.2f}" for name, times in record.stages_ms.items() if times["p50"])
     lines = [
-        f"{record.frames} frames of {record.width}x{record.height}, {record.dropped} dropped, "
-        f"{record.fps:.1f} frames per second (fusion alone: {record.fusion_fps:.0f})",
+        f"{record.frames} frames of {record.width}x{record.height}, {_drops(record)}, "
+        f"{record.fps:.1f} frames per second{_alone(record)}",
         f"latency from {record.latency_from}: p50 {latency['p50']:.2f} ms, p90 {latency['p90']:.2f} ms, "
         f"p99 {latency['p99']:.2f} ms, max {latency['max']:.2f} ms",
         f"stages, median ms: {stages}",
-        f"{record.student} {record.precision} on {record.device} ({record.backend}, computing in {record.compute})",
+        f"{record.student} {record.precision} on {record.device} ({record.backend}, computing in {record.compute}), "
+        f"{record.copies_per_frame:g} copies per frame",
     ]
-    files = {"fused": settings.output, "preview": settings.preview, "record": settings.record}
-    return "\n".join(lines + [f"{name}: {path}" for name, path in files.items() if path])
+    named = [("fused", output) for output in record.outputs]
+    files: list[tuple[str, Any]] = [*named, ("preview", settings.preview), ("record", settings.record)]
+    return "\n".join(lines + [f"{name}: {path}" for name, path in files if path])
+
+
+def _drops(record: RunRecord) -> str:
+    causes = ", ".join(f"{count} {cause}" for cause, count in record.dropped.items() if count)
+    return f"dropped: {causes}" if causes else "0 dropped"
+
+
+def _alone(record: RunRecord) -> str:
+    return f" (fusion alone: {record.fusion_fps:.0f})" if record.fusion_fps else ""

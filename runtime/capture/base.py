@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -84,3 +85,9 @@ def split_device(device: str) -> tuple[str, str]:
         return "v4l2", device
     kind, _, address = device.partition(":")
     return ("rtsp", device) if kind in ("rtsp", "rtsps") else (kind, address)
+
+
+def shown_device(device: str) -> str:
+    """A ``device`` as it may be printed: without the password of a URL."""
+    kind, address = split_device(device)
+    return re.sub(r"//[^@/]*@", "//", device) if kind == "rtsp" else device

@@ -101,6 +101,9 @@ class Engine(Protocol):
     def execute(self) -> None:
         """Compute ``y`` from ``x``."""
 
+    def another(self) -> Engine:
+        """An engine with the same weights and tensors of its own."""
+
     def time_ms(self) -> float:
         """Execute once; the time it took, by the clock nearest to the hardware, without copies to and from it."""
 

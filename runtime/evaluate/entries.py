@@ -97,14 +97,15 @@ class Student:
         fusion = Fusion(load_bundle(self.bundle, ungated=True), find_device(self.device), precision=self.precision)
 
         def fuse(pair: FramePair) -> Fused:
-            fusion.prepare(pair)
+            width, height = fusion.prepare(pair.visible, pair.thermal)
             fusion.forget()
             fusion.pack(pair)
             fusion.execute()
 
             def rgb() -> Bytes:
-                fusion.unpack(pair)
-                return fusion.rgb
+                image = np.empty((height, width, 3), np.uint8)
+                fusion.unpack(pair.visible, image)
+                return image
 
             return Fused(np.asarray(fusion.luma() * 255, np.float32), rgb)
 

@@ -32,7 +32,7 @@ class Keeper:
     Args:
         lanes: of the loop.
         facts: of the whole run, which every status carries: device, engine ...
-        watchdog_s: without a turn for so long, the loop is stuck.
+        watchdog_s: without a turn for so long, the loop is stuck; None where a turn may take any time.
         end: ends the process.
     """
 
@@ -41,12 +41,13 @@ class Keeper:
         lanes: Sequence[Lane],
         facts: dict[str, Any],
         *,
-        watchdog_s: float,
+        watchdog_s: float | None,
         period_s: float = PERIOD_S,
         end: Callable[[], None] = end_process,
     ) -> None:
         self._lanes, self._facts, self._end = lanes, facts, end
-        self._watchdog_ns, self._period_s = round(watchdog_s * 1e9), period_s
+        self._watchdog_ns = None if watchdog_s is None else round(watchdog_s * 1e9)
+        self._period_s = period_s
         self._turned_ns = 0
         self._states = {lane.name: ("starting", time.time_ns()) for lane in lanes}
         self._over = threading.Event()
@@ -57,9 +58,9 @@ class Keeper:
         return self
 
     def __exit__(self, *_: object) -> None:
+        systemd.notify("STOPPING=1")
         self._over.set()
         self._thread.join()
-        systemd.notify("STOPPING=1")
 
     def turned(self) -> None:
         """The loop turned. Before the first turn nothing counts as stuck: an engine may be built then."""
@@ -68,16 +69,21 @@ class Keeper:
     def _keep(self) -> None:
         systemd.notify("READY=1")
         while not self._over.wait(self._period_s):
-            idle_ns = time.monotonic_ns() - self._turned_ns if self._turned_ns else 0
-            stuck = idle_ns > self._watchdog_ns
+            idle = self._idle()
             for lane in self._lanes:
-                self._show(lane, stuck)
-            if not stuck:
+                self._show(lane, stuck=idle > 1)
+            if idle <= 1:
                 systemd.notify("WATCHDOG=1", f"STATUS={self._line()}")
-            elif idle_ns > 2 * self._watchdog_ns:
+            elif idle > 2:
                 self._give_up()
 
-    def _show(self, lane: Lane, stuck: bool) -> None:
+    def _idle(self) -> float:
+        """Time since the last turn, in parts of what is allowed."""
+        if self._watchdog_ns is None or not self._turned_ns:
+            return 0.0
+        return (time.monotonic_ns() - self._turned_ns) / self._watchdog_ns
+
+    def _show(self, lane: Lane, *, stuck: bool) -> None:
         state = "stuck" if stuck else lane.state
         before, since_ns = self._states[lane.name]
         if state != before:
@@ -95,7 +101,7 @@ class Keeper:
         )
 
     def _give_up(self) -> None:
-        log.event("run", state="given up", idle_s=round(2 * self._watchdog_ns / 1e9))
+        log.event("run", state="given up", why="the loop is stuck")
         for lane in self._lanes:
             lane.outputs.close()
         self._end()

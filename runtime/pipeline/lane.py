@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from edgefusion.core.frames import DEGRADED, Flag, FusedInfo
+from edgefusion.core.frames import Flag, FusedInfo
 from edgefusion.ring import Slot
 from runtime.fusion import Fusion
 from runtime.pipeline.outputs import Outputs
-from runtime.pipeline.statistics import WARM_UP_FRAMES, Statistics
+from runtime.pipeline.statistics import Statistics
 from runtime.sync.moments import Moment
 
 Observe = Callable[[Moment, Slot, Statistics], None]
@@ -21,13 +21,19 @@ class Moments(Protocol):
 
     Attributes:
         ended: nothing more will come.
-        drops: moments that were given up before the lane saw them, by cause.
+        drops: frames or pairs that were given up before the lane saw them, by cause.
         paced: whether ``Moment.exposure_ns`` is when a camera exposed it, or would have.
+        state: running, ended, or what is wrong in one word.
     """
 
-    ended: bool
-    drops: dict[str, int]
     paced: bool
+
+    @property
+    def ended(self) -> bool: ...  # noqa: D102
+    @property
+    def drops(self) -> Mapping[str, int]: ...  # noqa: D102
+    @property
+    def state(self) -> str: ...  # noqa: D102
 
     def next(self, timeout_s: float = 0.0) -> Moment | None:
         """The next moment, if there is one within the time."""
@@ -47,6 +53,7 @@ class Lane:
         moments: where they come from.
         fusion: the stages.
         outputs: where fused frames go.
+        frames: the lane ends when so many are published; None for no end.
         deadline_ms: exposure to published; what takes longer counts as missed.
         stills: moments are unrelated pictures, not a stream.
         observe: called after every published frame, while its pixels still hold.
@@ -59,20 +66,31 @@ class Lane:
         fusion: Fusion,
         outputs: Outputs,
         *,
+        frames: int | None = None,
         deadline_ms: float | None = None,
         stills: bool = False,
         observe: Observe = lambda moment, slot, statistics: None,
     ) -> None:
         self.name, self.moments, self.fusion, self.outputs = name, moments, fusion, outputs
         self._deadline_ns = None if deadline_ms is None else round(deadline_ms * 1e6)
-        self._stills, self._observe = stills, observe
+        self._stills, self._observe, self._frames = stills, observe, frames
         self._start_ns: int | None = None
         self.statistics = Statistics()
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
-        return self.moments.ended
+        """Whether nothing more will come, or enough has."""
+        return self.moments.ended or self._frames == self.statistics.frames
+
+    @property
+    def state(self) -> str:
+        """What the lane does, in one word: starting, running, ended, or what is wrong."""
+        return self.moments.state if self.statistics.frames else "starting"
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Frames and pairs that were not published, by cause."""
+        return {**self.moments.drops, **self.statistics.drops}
 
     def turn(self, timeout_s: float) -> bool:
         """Fuse the next moment, if there is one within the time; whether there was."""
@@ -100,7 +118,7 @@ class Lane:
             "latency_ms": {**latency.summary(50, 90, 99), "max": latency.max_ms},
             "stages_ms": {name: each.summary(50)["p50"] for name, each in statistics.stages.items()},
             "deadline_misses": statistics.missed,
-            "dropped": {**self.moments.drops, **statistics.drops},
+            "dropped": self.dropped,
             "copies_per_frame": self.copies_per_frame(),
             "outputs": self.outputs.status(),
             **self.moments.status(),
@@ -135,8 +153,8 @@ class Lane:
         if self._stills:
             fusion.forget()
         begin_ns = clock()
-        if pair is None or moment.flags & DEGRADED:
-            fusion.pass_through(moment.visible, moment.thermal, slot.pixels)
+        if pair is None or moment.flags & Flag.MISREGISTERED:
+            self._pass_through(moment, slot)
             return begin_ns, begin_ns, begin_ns, clock()
         fusion.pack(pair)
         packed_ns = clock()
@@ -144,6 +162,12 @@ class Lane:
         executed_ns = clock()
         fusion.unpack(pair.visible, slot.pixels)
         return begin_ns, packed_ns, executed_ns, clock()
+
+    def _pass_through(self, moment: Moment, slot: Slot) -> None:
+        if moment.visible is not None:
+            self.fusion.pass_visible(moment.visible, slot.pixels)
+        elif moment.thermal is not None:
+            self.fusion.pass_thermal(moment.thermal, slot.pixels)
 
     def _publish(self, moment: Moment, slot: Slot, source_ns: int, marks: tuple[int, int, int, int]) -> None:
         begin_ns, packed_ns, executed_ns, unpacked_ns = marks
@@ -160,6 +184,7 @@ class Lane:
 
     def _info(self, moment: Moment) -> FusedInfo:
         frame = moment.visible or moment.thermal
+        assert frame is not None  # noqa: S101  # a moment has one of them
         return FusedInfo(
             self.statistics.frames,
             frame.timestamp_ns,

@@ -57,8 +57,7 @@ class PairStream:
     ) -> None:
         self._pairs, self._left, self._number = iter(pairs), frames, 0
         self._pacer = Pacer(fps, stop) if fps else None
-        self.paced = fps is not None
-        self.ended = False
+        self.paced, self.ended = fps is not None, False
         self.drops: dict[str, int] = {}
 
     def next(self, timeout_s: float = 0.0) -> Moment | None:
@@ -74,6 +73,11 @@ class PairStream:
             return None
         age_ns = pair.visible.timestamp_ns - pair.thermal.timestamp_ns
         return Moment(pair.visible, pair.thermal, REGULAR, due_ns, thermal_age_ns=age_ns, name=pair.name)
+
+    @property
+    def state(self) -> str:
+        """Running, until it has ended."""
+        return "ended" if self.ended else "running"
 
     def wait_s(self) -> float | None:
         """A pair can be had at once."""

@@ -1,0 +1,188 @@
+"""Where a run's moments come from: a recording, the simulated drive, or the cameras of rigs."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edgefusion.core.errors import RigError, UsageError
+from edgefusion.core.frames import PixelFormat
+from edgefusion.core.rig import Camera, Output, Policy, Rig, ThermalCamera, load_rig, registered
+from edgefusion.kernels.inputs import Registration
+from edgefusion.kernels.layout import Form
+from edgefusion.recordings.options import chosen_recording
+from edgefusion.recordings.recording import Recording
+from runtime import log
+from runtime.capture.base import open_camera, shown_device
+from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
+from runtime.pipeline.lane import Moments
+from runtime.pipeline.stream import PairStream
+from runtime.sync.live import LiveRig
+
+SIMULATED_FRAMES = 300
+LIVE_FPS = 30.0
+
+
+class Wanted(Protocol):
+    """The settings of a run that say where its frames come from."""
+
+    @property
+    def recording(self) -> Path | None: ...  # noqa: D102
+    @property
+    def visible(self) -> Path | None: ...  # noqa: D102
+    @property
+    def thermal(self) -> Path | None: ...  # noqa: D102
+    @property
+    def topics(self) -> tuple[str, str] | None: ...  # noqa: D102
+    @property
+    def intersect(self) -> bool: ...  # noqa: D102
+    @property
+    def rigs(self) -> Sequence[Path]: ...  # noqa: D102
+    @property
+    def frames(self) -> int | None: ...  # noqa: D102
+    @property
+    def fps(self) -> float | None: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+    @property
+    def fog(self) -> float: ...  # noqa: D102
+    @property
+    def prerender(self) -> int | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Source:
+    """Moments with what the run must know about them.
+
+    Attributes:
+        name: of the lane.
+        described: where the frames come from, for the record.
+        moments: the stream.
+        registration: of the two cameras.
+        bits: significant bits of a Y16 reading.
+        fps: of videos made of it.
+        stills: unrelated pictures, not a stream.
+        live: cameras, which wait for nobody.
+        forms: what frames will be, where that is known beforehand.
+        frames: the lane ends when so many are published.
+        expected: so many will come, if that is known.
+        policy: of its rig.
+        outputs: of its rig.
+    """
+
+    name: str
+    described: str
+    moments: Moments
+    registration: Registration
+    bits: int
+    fps: float
+    stills: bool = False
+    live: bool = False
+    forms: tuple[Form, Form] | None = None
+    frames: int | None = None
+    expected: int | None = None
+    policy: Policy = Policy()
+    outputs: tuple[Output, ...] = ()
+
+
+def open_sources(
+    settings: Wanted, *, stop: threading.Event, wake: threading.Condition, stack: ExitStack
+) -> list[Source]:
+    """What the settings name; cameras run from now on, until the stack is left.
+
+    Raises:
+        EdgeFusionError: options that do not go together, or whatever is wrong with a recording, a rig or a camera.
+    """
+    recording = chosen_recording(
+        settings.recording, settings.visible, settings.thermal, intersect=settings.intersect, topics=settings.topics
+    )
+    if (recording or settings.rigs) and (settings.prerender or settings.fog or settings.seed):
+        raise UsageError(
+            "--seed, --fog and --prerender are for the simulated rig", remedy="leave the recording and --rig out"
+        )
+    if recording is not None:
+        return [_recorded(settings, recording, stop)]
+    if settings.rigs:
+        return _live(settings, wake, stack)
+    return [_simulated(settings, stop)]
+
+
+def _simulated(settings: Wanted, stop: threading.Event) -> Source:
+    rig = SimulatedRig(seed=settings.seed, fog=settings.fog)
+    frames = SIMULATED_FRAMES if settings.frames is None else settings.frames or None
+    pairs = map(rig.render, itertools.count())
+    if settings.prerender:
+        pairs = itertools.cycle([rig.render(index) for index in range(settings.prerender)])
+    return Source(
+        "simulated",
+        f"simulated rig, seed {settings.seed}, fog {settings.fog:g}",
+        PairStream(pairs, stop=stop, frames=frames, fps=settings.fps),
+        lambda visible, thermal: rig.registration,
+        THERMAL_BITS,
+        settings.fps or rig.fps,
+        expected=frames,
+    )
+
+
+def _recorded(settings: Wanted, recording: Recording, stop: threading.Event) -> Source:
+    if len(settings.rigs) > 1:
+        raise UsageError("several rigs for one recording", remedy="give the --rig it was made with")
+    rig = load_rig(settings.rigs[0]) if settings.rigs else None
+    frames = settings.frames or recording.length or None
+    frames = min(frames, recording.length) if frames and recording.length else frames
+    return Source(
+        rig.name if rig else "recording",
+        str(settings.recording or settings.visible),
+        PairStream(recording, stop=stop, frames=frames, fps=settings.fps),
+        rig.registration_for if rig else registered,
+        rig.thermal.bits if rig else 16,
+        settings.fps or recording.fps or 10.0,
+        stills=recording.fps is None,
+        expected=frames,
+    )
+
+
+def _live(settings: Wanted, wake: threading.Condition, stack: ExitStack) -> list[Source]:
+    if settings.fps:
+        raise UsageError("--fps paces recordings", remedy="set fps of the cameras in rig.toml")
+    rigs = [load_rig(path) for path in settings.rigs]
+    names = [rig.name for rig in rigs]
+    for path, name in zip(settings.rigs, names, strict=True):
+        if names.count(name) > 1:
+            raise RigError(f"another rig is named {name!r} too", where=path, remedy="give each a name of its own")
+    return [_live_source(rig, settings, wake, stack) for rig in rigs]
+
+
+def _live_source(rig: Rig, settings: Wanted, wake: threading.Condition, stack: ExitStack) -> Source:
+    cameras = {side: open_camera(side, getattr(rig, side)) for side in ("visible", "thermal")}
+    moments = stack.enter_context(
+        LiveRig(rig, cameras, wake=wake, changed=lambda side, state, why: _say(rig.name, side, state, why))
+    )
+    devices = " + ".join(shown_device(camera.device or "") for camera in (rig.visible, rig.thermal))
+    return Source(
+        rig.name,
+        devices,
+        moments,
+        rig.registration_for,
+        rig.thermal.bits,
+        rig.visible.fps or LIVE_FPS,
+        live=True,
+        forms=(_form(rig.visible), _form(rig.thermal)),
+        frames=settings.frames or None,
+        policy=rig.policy,
+        outputs=rig.outputs,
+    )
+
+
+def _say(rig: str, side: str, state: str, why: str) -> None:
+    log.event("camera", rig=rig, side=side, state=state, **({"why": why} if why else {}))
+
+
+def _form(camera: Camera) -> Form:
+    swapped = isinstance(camera, ThermalCamera) and camera.byte_order == "big"
+    return (PixelFormat.Y16_BE if swapped and camera.format is PixelFormat.Y16 else camera.format, camera.size_px)
