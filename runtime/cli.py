@@ -54,8 +54,15 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.command()
 @recording_options
 @_engine_options("fp16")
-@click.option("--rig", "rig_path", type=_PATH, help="rig.toml with the registration of the two cameras.")
-@click.option("--output", help="Video (.mp4, .mkv ...) or folder of PNGs; nothing is kept by default.")
+@click.option(
+    "--rig", "rigs", type=_PATH, multiple=True,
+    help="rig.toml: run its cameras, or with a recording use its registration. May be repeated.",
+)  # fmt: skip
+@click.option(
+    "--output", "outputs", multiple=True,
+    help="ring:NAME, video (.mp4, .mkv ...), .mcap, folder of PNGs, v4l2:/dev/videoN. May be repeated.",
+)  # fmt: skip
+@click.option("--view", is_flag=True, help="Show both cameras and the fused frames in a browser on this machine.")
 @click.option("--preview", type=_PATH, help="PNG of the middle frame: visible | thermal | fused.")
 @click.option("--record", type=_PATH, help="Write the run record (run.json).")
 @click.option("--frames", type=click.IntRange(0), help="Pairs to take; all of a recording, 300 simulated; 0: no end.")
@@ -63,19 +70,25 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option("--seed", default=0, show_default=True, help="Simulated rig: which drive.")
 @click.option("--fog", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Simulated rig: 0 to 1.")
 @click.option("--prerender", type=click.IntRange(1), help="Simulated rig: render so many pairs first, then repeat.")
+@click.option(
+    "--log", "log_form", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="How changes of state are written to standard error.",
+)  # fmt: skip
 @_json_option
 def run(as_json: bool, **options: Any) -> None:
-    """Fuse a recording, or the simulated rig where none is given.
+    """Fuse what the cameras of --rig see, or a recording, or the simulated rig where neither is given.
 
-    Goes as fast as it can, or at --fps. Ctrl-C ends it and finishes what was written.
+    Recordings go as fast as they can, or at --fps. Ctrl-C ends it and finishes what was written.
     """
     from runtime import run as room
+    from runtime.preview import live_line
     from runtime.record import to_json
 
     settings = room.RunSettings(**options)
-    with room.live_line(hidden=as_json) as show:
-        record = room.run(settings, show=show)
-    click.echo(to_json(record) if as_json else room.describe(record, settings), nl=not as_json)
+    with live_line(hidden=as_json) as show:
+        records = room.run(settings, show=show)
+    for record in records:
+        click.echo(to_json(record) if as_json else room.describe(record, settings), nl=not as_json)
 
 
 @click.command()

@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edgefusion.core.bundle import Bundle
 from edgefusion.core.files import atomic_write
-from runtime.engines.cache import BuiltEngine
 from runtime.engines.openvino import processor
-from runtime.pipeline import Statistics
+from runtime.pipeline.lane import Lane
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class _Part(BaseModel):
@@ -31,21 +30,25 @@ class Machine(_Part):
 
 
 class RunRecord(_Part):
-    """One run, schema 1. Times are in ms unless named otherwise; None where nothing was measured.
+    """One run of one rig, schema 2. Times are in ms unless named otherwise; None where nothing was measured.
 
-    ``latency_ms`` counts from ``latency_from``: the exposure (paced runs) or the moment the source handed the pair
-    over. ``fps`` is frames by wall-clock time after warm-up; ``fusion_fps`` is 1 / (median pack + execute + unpack).
+    ``latency_ms`` counts to the moment a frame is published, from ``latency_from``: the exposure (cameras and paced
+    runs) or the moment the source handed the pair over. ``dropped`` counts by cause, ``flagged`` published frames by
+    what was unusual, ``copies_per_frame`` copies of pixels beyond pack and unpack. ``fps`` is frames by wall-clock time after warm-up; ``fusion_fps`` is 1 / (median pack + execute + unpack).
     """
 
     schema_version: int = Field(alias="schema")
     frames: int
-    dropped: int
+    dropped: dict[str, int]
+    flagged: dict[str, int]
+    deadline_misses: int
+    copies_per_frame: float
     warm_up_frames: int
     interrupted: bool
     width: int
     height: int
     source: str
-    output: str | None
+    outputs: list[str]
     bundle: str
     student: str
     device: str
@@ -64,26 +67,24 @@ class RunRecord(_Part):
 
 
 def make_record(
-    statistics: Statistics,
-    built: BuiltEngine,
-    bundle: Bundle,
-    *,
-    source: str,
-    output: str | None,
-    paced_fps: float | None,
+    lane: Lane, bundle: Bundle, *, source: str, outputs: list[str], paced_fps: float | None
 ) -> RunRecord:
-    """The record of a finished run."""
-    facts, latency = built.facts, statistics.latency
+    """The record of a lane that has ended."""
+    statistics, facts = lane.statistics, lane.fusion.built.facts
+    latency = statistics.latency
     return RunRecord(
         schema=SCHEMA,
         frames=statistics.frames,
-        dropped=statistics.dropped,
+        dropped=lane.dropped,
+        flagged=dict(statistics.flagged),
+        deadline_misses=statistics.missed,
+        copies_per_frame=lane.copies_per_frame(),
         warm_up_frames=statistics.warm_up_frames,
         interrupted=statistics.interrupted,
         width=statistics.size_px[0],
         height=statistics.size_px[1],
         source=source,
-        output=output,
+        outputs=outputs,
         bundle=bundle.manifest.name,
         student=bundle.manifest.student.arch,
         device=facts["device"],
@@ -94,7 +95,7 @@ def make_record(
         seconds=round(statistics.seconds, 4),
         fps=round(statistics.fps, 2),
         fusion_fps=round(statistics.fusion_fps, 2) if statistics.fusion_fps else None,
-        latency_from="exposure" if paced_fps else "receive",
+        latency_from="exposure" if lane.moments.paced else "receive",
         latency_ms={**latency.summary(50, 90, 99), "max": latency.max_ms},
         stages_ms={name: histogram.summary(50, 99) for name, histogram in statistics.stages.items()},
         machine=Machine(

@@ -19,7 +19,7 @@ from runtime.build import Asked, fastest
 from runtime.fusion import Fusion
 from runtime.pipeline.keeper import Keeper
 from runtime.pipeline.lane import Lane
-from runtime.pipeline.loop import run_lanes, stop_on_signals
+from runtime.pipeline.loop import abandoned_on_error, run_lanes, stop_on_signals
 from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.statistics import Statistics
 from runtime.preview import Preview, Show
@@ -70,15 +70,14 @@ def run(settings: RunSettings, show: Show = lambda lane: None) -> list[RunRecord
     precision = _chosen(settings.precision, bundle, device)
     wake = threading.Condition()
     with stop_on_signals() as stop, ExitStack() as stack:
-        sources = open_sources(settings, stop=stop, wake=wake, stack=stack)
+        sources = open_sources(settings, stop=stop, wake=wake)
         preview = Preview((sources[0].expected or 1) // 2)
-        fusions = _fusions(sources, bundle, device, precision)
-        lanes = [
-            _lane(source, fusion, settings, preview=preview, show=show)
-            for source, fusion in zip(sources, fusions, strict=True)
-        ]
-        for source, lane in zip(sources, lanes, strict=True):
-            _warm_up(source, lane)
+        lanes = stack.enter_context(abandoned_on_error())
+        for source, fusion in zip(sources, _fusions(sources, bundle, device, precision), strict=True):
+            lanes.append(_lane(source, fusion, settings, preview=preview, show=show))
+            _warm_up(source, lanes[-1])
+        for source in sources:
+            stack.enter_context(source.moments)
         watchdog_s = min((source.policy.watchdog_s for source in sources if source.live), default=None)
         facts = {"bundle": bundle.manifest.name, "device": device.name, "precision": precision}
         with Keeper(lanes, facts, watchdog_s=watchdog_s) as keeper:

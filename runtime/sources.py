@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -90,10 +89,8 @@ class Source:
     outputs: tuple[Output, ...] = ()
 
 
-def open_sources(
-    settings: Wanted, *, stop: threading.Event, wake: threading.Condition, stack: ExitStack
-) -> list[Source]:
-    """What the settings name; cameras run from now on, until the stack is left.
+def open_sources(settings: Wanted, *, stop: threading.Event, wake: threading.Condition) -> list[Source]:
+    """What the settings name. Cameras run while one is inside ``moments``.
 
     Raises:
         EdgeFusionError: options that do not go together, or whatever is wrong with a recording, a rig or a camera.
@@ -108,7 +105,7 @@ def open_sources(
     if recording is not None:
         return [_recorded(settings, recording, stop)]
     if settings.rigs:
-        return _live(settings, wake, stack)
+        return _live(settings, wake)
     return [_simulated(settings, stop)]
 
 
@@ -147,7 +144,7 @@ def _recorded(settings: Wanted, recording: Recording, stop: threading.Event) -> 
     )
 
 
-def _live(settings: Wanted, wake: threading.Condition, stack: ExitStack) -> list[Source]:
+def _live(settings: Wanted, wake: threading.Condition) -> list[Source]:
     if settings.fps:
         raise UsageError("--fps paces recordings", remedy="set fps of the cameras in rig.toml")
     rigs = [load_rig(path) for path in settings.rigs]
@@ -155,14 +152,12 @@ def _live(settings: Wanted, wake: threading.Condition, stack: ExitStack) -> list
     for path, name in zip(settings.rigs, names, strict=True):
         if names.count(name) > 1:
             raise RigError(f"another rig is named {name!r} too", where=path, remedy="give each a name of its own")
-    return [_live_source(rig, settings, wake, stack) for rig in rigs]
+    return [_live_source(rig, settings, wake) for rig in rigs]
 
 
-def _live_source(rig: Rig, settings: Wanted, wake: threading.Condition, stack: ExitStack) -> Source:
+def _live_source(rig: Rig, settings: Wanted, wake: threading.Condition) -> Source:
     cameras = {side: open_camera(side, getattr(rig, side)) for side in ("visible", "thermal")}
-    moments = stack.enter_context(
-        LiveRig(rig, cameras, wake=wake, changed=lambda side, state, why: _say(rig.name, side, state, why))
-    )
+    moments = LiveRig(rig, cameras, wake=wake, changed=lambda side, state, why: _say(rig.name, side, state, why))
     devices = " + ".join(shown_device(camera.device or "") for camera in (rig.visible, rig.thermal))
     return Source(
         rig.name,

@@ -28,6 +28,12 @@ class Moments(Protocol):
 
     paced: bool
 
+    def __enter__(self) -> object:
+        """Begin: cameras run from now on."""
+
+    def __exit__(self, *reason: object) -> None:
+        """Stop, and give everything back."""
+
     @property
     def ended(self) -> bool: ...  # noqa: D102
     @property

@@ -19,23 +19,28 @@ def run_lanes(
 ) -> None:
     """Fuse until every lane has ended or ``stop`` is set; then close the outputs.
 
-    If anything fails, the outputs are abandoned, so that nothing unfinished keeps a final name.
-
     Args:
         lanes: with several, each that has a moment ready gets its turn, in order.
         stop: ends the run after the frame in hand.
         wake: notified when a lane may have a moment.
         turned: called after every turn, also one without a frame.
     """
+    while not stop.is_set() and not all(lane.ended for lane in lanes):
+        if len(lanes) == 1:
+            lanes[0].turn(PATIENCE_S)
+        elif not sum(lane.turn(0.0) for lane in lanes if not lane.ended):
+            _wait(lanes, wake)
+        turned()
+    for lane in lanes:
+        lane.finish(interrupted=stop.is_set())
+
+
+@contextmanager
+def abandoned_on_error() -> Iterator[list[Lane]]:
+    """A list for the lanes of a run: if it fails, their outputs leave nothing unfinished under a final name."""
+    lanes: list[Lane] = []
     try:
-        while not stop.is_set() and not all(lane.ended for lane in lanes):
-            if len(lanes) == 1:
-                lanes[0].turn(PATIENCE_S)
-            elif not sum(lane.turn(0.0) for lane in lanes):
-                _wait(lanes, wake)
-            turned()
-        for lane in lanes:
-            lane.finish(interrupted=stop.is_set())
+        yield lanes
     except BaseException:
         for lane in lanes:
             lane.outputs.abandon()

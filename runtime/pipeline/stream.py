@@ -60,6 +60,12 @@ class PairStream:
         self.paced, self.ended = fps is not None, False
         self.drops: dict[str, int] = {}
 
+    def __enter__(self) -> PairStream:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        """There is nothing to stop."""
+
     def next(self, timeout_s: float = 0.0) -> Moment | None:
         """The next pair; None where it came too late, or there are no more (``ended``). Waits as long as it must."""
         pair = next(self._pairs, None) if self._left is None or self._number < self._left else None
