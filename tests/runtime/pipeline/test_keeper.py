@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from types import SimpleNamespace
+
+from lanes import Run, pairs
+
+from runtime.pipeline.keeper import Keeper
+
+
+def until(condition, seconds: float = 20.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+class Lane(SimpleNamespace):
+    """What the keeper asks of a lane."""
+
+    def __init__(self) -> None:
+        self.name, self.state = "front", "running"
+        self.statistics = SimpleNamespace(frames=1, fps=30.0)
+        self.shown: list[dict] = []
+        self.closed = threading.Event()
+        self.outputs = SimpleNamespace(set_status=self.shown.append, close=self.closed.set)
+
+    def status(self) -> dict:
+        return {"rig": self.name}
+
+
+def test_the_status_says_what_the_lane_does_and_since_when() -> None:
+    lane = Lane()
+    with Keeper([lane], {"device": "cpu"}, watchdog_s=60, period_s=0.01) as keeper:
+        keeper.turned()
+        assert until(lambda: any(shown["state"] == "running" for shown in lane.shown))
+        lane.state = "thermal_lost"
+        assert until(lambda: lane.shown[-1]["state"] == "thermal_lost")
+    first = next(shown for shown in lane.shown if shown["state"] == "running")
+    assert first["device"] == "cpu"
+    assert lane.shown[-1]["since_ns"] > first["since_ns"]
+
+
+def test_a_loop_that_hangs_is_stuck_and_then_given_up(capfd) -> None:
+    lane, ended = Lane(), threading.Event()
+    with Keeper([lane], {}, watchdog_s=0.2, period_s=0.02, end=ended.set) as keeper:
+        keeper.turned()
+        assert ended.wait(20)
+    assert lane.closed.is_set()
+    assert lane.shown[-1]["state"] == "stuck"
+    log = capfd.readouterr().err
+    assert "stuck" in log
+    assert "test_keeper.py" in log  # where its threads are
+
+
+def test_before_the_first_turn_nothing_counts_as_stuck() -> None:
+    lane, ended = Lane(), threading.Event()
+    with Keeper([lane], {}, watchdog_s=0.01, period_s=0.01, end=ended.set):
+        assert until(lambda: len(lane.shown) > 20)
+    assert not ended.is_set()
+
+
+def test_without_a_watchdog_a_turn_may_take_any_time() -> None:
+    lane, ended = Lane(), threading.Event()
+    with Keeper([lane], {}, watchdog_s=None, period_s=0.01, end=ended.set) as keeper:
+        keeper.turned()
+        assert until(lambda: len(lane.shown) > 20)
+    assert not ended.is_set()
+    assert {shown["state"] for shown in lane.shown} == {"running"}
+
+
+def test_a_run_puts_its_status_into_the_ring(ring_name: str) -> None:
+    from edgefusion.ring import read_status
+
+    run = Run(itertools.cycle(pairs(2)), outputs=(f"ring:{ring_name}",), fps=100)
+    thread = threading.Thread(target=run.go)
+    with Keeper([run.lane], {"device": "cpu"}, watchdog_s=60, period_s=0.01):
+        thread.start()
+        try:
+            assert until(lambda: run.lane.statistics.frames > 3)
+            assert until(lambda: read_status(ring_name).status.get("frames", 0) > 3)
+            status = read_status(ring_name).status
+        finally:
+            run.stop.set()
+            thread.join()
+    assert status["state"] == "running"
+    assert status["rig"] == "test"
+    assert status["copies_per_frame"] == 0
+    assert status["outputs"][0]["to"] == f"ring:{ring_name}"

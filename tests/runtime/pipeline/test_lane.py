@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lanes import Run, make_fusion, pairs
+from scenes import noise_pair
+
+from edgefusion.core.errors import RunError
+from edgefusion.core.frames import FramePair, PixelFormat
+from edgefusion.recordings.images import read_image
+from runtime.pipeline.statistics import STAGES, WARM_UP_FRAMES
+
+
+def test_every_pair_comes_out_once_and_in_order() -> None:
+    run, fusion = Run(given := pairs(8)), make_fusion()
+    statistics = run.go()
+    assert (statistics.frames, run.lane.dropped, run.lane.state) == (8, {}, "ended")
+    for frame, pair in zip(run.images, given, strict=True):
+        np.testing.assert_array_equal(frame, fusion.fuse(pair))
+
+
+def test_frames_limits_what_is_taken_from_the_source() -> None:
+    source = iter(pairs(9))
+    assert Run(source, frames=4).go().frames == 4
+    assert len(list(source)) == 5
+
+
+def test_every_stage_is_timed_and_warm_up_is_left_out() -> None:
+    statistics = Run(pairs(12)).go()
+    assert statistics.warm_up_frames == WARM_UP_FRAMES
+    assert {name: histogram.count for name, histogram in statistics.stages.items()} == dict.fromkeys(STAGES, 7)
+    assert statistics.latency.count == 7
+    assert 0 < statistics.warm_up_seconds < statistics.seconds
+    assert statistics.fps == pytest.approx(7 / (statistics.seconds - statistics.warm_up_seconds))
+    assert statistics.fusion_fps
+
+
+def test_a_short_run_keeps_every_timing() -> None:
+    statistics = Run(pairs(3)).go()
+    assert (statistics.warm_up_frames, statistics.latency.count) == (0, 3)
+
+
+def test_a_paced_source_is_waited_for() -> None:
+    run = Run(pairs(10), fps=50)
+    statistics = run.go()
+    assert statistics.frames + sum(run.lane.dropped.values()) == 10
+    assert statistics.seconds >= 9 / 50
+
+
+def test_what_comes_late_is_dropped_and_counted() -> None:
+    run = Run(pairs(30), fps=100, on_frame=lambda run: time.sleep(0.05))
+    statistics = run.go()
+    assert run.lane.dropped["late"] > 0
+    assert statistics.frames + run.lane.dropped["late"] == 30
+    assert len(run.images) == statistics.frames
+
+
+def test_latency_of_a_paced_run_counts_from_exposure() -> None:
+    def late() -> Iterator[FramePair]:
+        for pair in pairs(4):
+            time.sleep(0.03)
+            yield pair
+
+    statistics = Run(late(), fps=20).go()
+    assert statistics.latency.max_ms is not None
+    assert statistics.latency.max_ms < 1000
+
+
+def test_a_deadline_that_is_missed_is_counted() -> None:
+    assert Run(pairs(6), deadline_ms=1e-3).go().missed == 6
+    assert Run(pairs(6), deadline_ms=1e6).go().missed == 0
+
+
+def test_stop_ends_after_the_frame_in_hand() -> None:
+    def third(run: Run) -> None:
+        if run.lane.statistics.frames == 3:
+            run.stop.set()
+
+    statistics = Run(itertools.cycle(pairs(2)), on_frame=third).go()
+    assert (statistics.frames, statistics.interrupted) == (3, True)
+
+
+def test_a_failing_source_leaves_no_unfinished_video(tmp_path: Path) -> None:
+    def failing() -> Iterator[FramePair]:
+        yield from pairs(2)
+        raise RunError("the camera broke")
+
+    with pytest.raises(RunError, match="the camera broke"):
+        Run(failing(), outputs=(str(tmp_path / "out.mp4"),)).go()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recording_waits_for_its_outputs_and_loses_nothing(tmp_path: Path) -> None:
+    run = Run(pairs(40), outputs=(str(tmp_path / "pictures"),))
+    run.go()
+    written = sorted((tmp_path / "pictures").iterdir())
+    assert len(written) == 40
+    for path, image in zip(written, run.images, strict=True):
+        np.testing.assert_array_equal(read_image(path), image)
+
+
+def test_stills_do_not_inherit_the_thermal_range_of_the_one_before() -> None:
+    dark, bright = pairs(2)
+    bright.thermal.pixels[:] += 9000
+    together, alone = Run([dark, bright], stills=True), Run([bright], stills=True)
+    together.go()
+    alone.go()
+    np.testing.assert_array_equal(together.images[1], alone.images[0])
+
+
+def test_pictures_of_changing_size_are_fused_one_after_the_other() -> None:
+    other = noise_pair(PixelFormat.RGB24, PixelFormat.GREY, ((70, 50), (70, 50)))
+    run = Run([*pairs(1), other, *pairs(1)], stills=True)
+    run.go()
+    assert [frame.shape for frame in run.images] == [(64, 96, 3), (50, 70, 3), (64, 96, 3)]
