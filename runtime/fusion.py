@@ -11,8 +11,9 @@ from edgefusion.core.frames import FramePair
 from edgefusion.core.geometry import Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import AgcSpec
-from edgefusion.kernels.cpu import Unpack, shuffle, tensor_size
+from edgefusion.kernels.cpu import Unpack
 from edgefusion.kernels.inputs import InputPacker, Registration
+from edgefusion.kernels.layout import shuffle, tensor_size
 from runtime.engines.base import Engine
 from runtime.engines.cache import BuiltEngine, build
 
