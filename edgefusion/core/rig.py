@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
@@ -12,6 +13,7 @@ from edgefusion.core import toml
 from edgefusion.core.errors import InputError, RigError
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, PixelFormat
 from edgefusion.core.geometry import Matrix, Size, check_registration, resize_map, scale_registration
+from edgefusion.core.mistakes import Mistake, explain, parse, validate
 
 
 class _Part(BaseModel):
@@ -56,7 +58,9 @@ class Output(_Part):
 
     to: str = Field(min_length=1, description="as --output takes it: ring:front, fused.mp4, v4l2:/dev/video9 ...")
     slots: int = Field(8, ge=3, le=64, description="of a ring")
-    mode: str = Field("0600", pattern=r"^0?[0-7]{3}$", description="of a ring: who may read, in octal")
+    mode: str = Field(
+        "0600", pattern=r"^0?[0-7]{3}$", examples=["0640"], description="of a ring: who may read, in octal"
+    )
     group: str | None = Field(None, description="of a ring: the group it belongs to")
 
 
@@ -66,7 +70,7 @@ class Rig(_Part):
     visible: Camera
     thermal: ThermalCamera
     registration: tuple[tuple[float, float, float], ...]
-    name: str = Field("rig", pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field("rig", pattern=r"^[a-z0-9][a-z0-9_-]*$", examples=["front"])
     tolerance_ms: float = Field(20.0, gt=0, le=1000, description="exposures of a pair are at most so far apart")
     policy: Policy = Policy()
     outputs: tuple[Output, ...] = Field((), alias="output")
@@ -98,24 +102,60 @@ def load_rig(path: Path) -> Rig:
     """Read and check a ``rig.toml``.
 
     Raises:
-        RigError: missing, not TOML (with the line), or a field that is wrong (with its name).
+        RigError: missing, not TOML, or fields that are wrong: every one of them, each with its line.
     """
-    try:
-        rig = Rig(**toml.loads(path.read_text()))
-    except OSError as error:
-        raise RigError(f"cannot read it ({error.strerror})", where=path) from error
-    except toml.TOMLDecodeError as error:
-        raise RigError(f"not TOML: {error}", where=path) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise RigError(f"{field}: {first['msg']}", where=path, remedy="see docs/rig.md") from error
-    _check_format(path, "visible", rig.visible.format, VISIBLE_FORMATS)
-    _check_format(path, "thermal", rig.thermal.format, THERMAL_FORMATS)
+    rig, mistakes = examine_rig(path)
+    if rig is None or mistakes:
+        places = [f"{path}:{each.line}" if each.line else str(path) for each in mistakes]
+        others = [f"{place}: {each}" for place, each in zip(places[1:], mistakes[1:], strict=True)]
+        raise RigError(";\n".join([str(mistakes[0]), *others]), where=places[0], remedy="see docs/rig.md")
     return rig
 
 
-def _check_format(path: Path, camera: str, given: PixelFormat, allowed: tuple[PixelFormat, ...]) -> None:
-    if given not in allowed:
-        names = ", ".join(pixel_format.value for pixel_format in allowed)
-        raise RigError(f"{camera}.format: {given.value} is not one of {names}", where=path)
+def examine_rig(path: Path) -> tuple[Rig | None, list[Mistake]]:
+    """What a ``rig.toml`` says, and everything that is wrong with it, by line.
+
+    Raises:
+        RigError: it cannot be read at all.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except OSError as error:
+        raise RigError(f"cannot read it ({error.strerror})", where=path) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return None, [Mistake(line, "", "not TOML: this line is no UTF-8 text")]
+    data = parse(text)
+    if isinstance(data, Mistake):
+        return None, [data]
+    return _checked(data, toml.Lines(text))
+
+
+def _checked(data: dict[str, Any], lines: toml.Lines) -> tuple[Rig | None, list[Mistake]]:
+    found = validate(Rig, data)
+    mistakes = [*_format_mistakes(data, lines), *_ring_mistakes(data, lines)]
+    named = {mistake.field for mistake in mistakes}
+    if isinstance(found, ValidationError):
+        mistakes += [each for each in explain(found, Rig, data, lines=lines) if each.field not in named]
+    return (found if isinstance(found, Rig) else None), sorted(mistakes, key=lambda mistake: mistake.line or 0)
+
+
+def _format_mistakes(data: dict[str, Any], lines: toml.Lines) -> Iterator[Mistake]:
+    """Formats that the camera of that side cannot have."""
+    for side, allowed in (("visible", VISIBLE_FORMATS), ("thermal", THERMAL_FORMATS)):
+        camera = data.get(side)
+        given = camera.get("format") if isinstance(camera, dict) else None
+        names = [each.value for each in allowed]
+        if given is not None and given not in names:
+            what = f"{given} is not one of {', '.join(names)}"
+            yield Mistake(lines.of((side, "format")), f"{side}.format", what)
+
+
+def _ring_mistakes(data: dict[str, Any], lines: toml.Lines) -> Iterator[Mistake]:
+    """Rings after the first."""
+    outputs = data.get("output")
+    places = [output.get("to") for output in outputs if isinstance(output, dict)] if isinstance(outputs, list) else []
+    rings = [number for number, to in enumerate(places) if isinstance(to, str) and to.startswith("ring:")]
+    for number in rings[1:]:
+        what = "a second ring; any number of processes can read one"
+        yield Mistake(lines.of(("output", number, "to")), f"output.{number}.to", what)
