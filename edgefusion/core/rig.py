@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,16 +105,32 @@ def load_rig(path: Path) -> Rig:
     Raises:
         RigError: missing, not TOML, or fields that are wrong: every one of them, each with its line.
     """
-    rig, mistakes = examine_rig(path)
-    if rig is None or mistakes:
+    found = examine_rig(path)
+    mistakes = found.mistakes
+    if found.rig is None or mistakes:
         places = [f"{path}:{each.line}" if each.line else str(path) for each in mistakes]
         others = [f"{place}: {each}" for place, each in zip(places[1:], mistakes[1:], strict=True)]
         raise RigError(";\n".join([str(mistakes[0]), *others]), where=places[0], remedy="see docs/rig.md")
-    return rig
+    return found.rig
 
 
-def examine_rig(path: Path) -> tuple[Rig | None, list[Mistake]]:
-    """What a ``rig.toml`` says, and everything that is wrong with it, by line.
+@dataclass(frozen=True)
+class Examined:
+    """A rig.toml as it was found.
+
+    Attributes:
+        rig: what it says; None where that makes no rig.
+        mistakes: everything that is wrong, in order.
+        lines: where its fields stand.
+    """
+
+    rig: Rig | None
+    mistakes: tuple[Mistake, ...]
+    lines: toml.Lines
+
+
+def examine_rig(path: Path) -> Examined:
+    """What a ``rig.toml`` says, and everything that is wrong with it.
 
     Raises:
         RigError: it cannot be read at all.
@@ -124,20 +141,21 @@ def examine_rig(path: Path) -> tuple[Rig | None, list[Mistake]]:
         raise RigError(f"cannot read it ({error.strerror})", where=path) from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        return None, [Mistake(line, "", "not TOML: this line is no UTF-8 text")]
+        return Examined(None, (Mistake(line, "", "not TOML: this line is no UTF-8 text"),), toml.Lines(""))
     data = parse(text)
     if isinstance(data, Mistake):
-        return None, [data]
+        return Examined(None, (data,), toml.Lines(""))
     return _checked(data, toml.Lines(text))
 
 
-def _checked(data: dict[str, Any], lines: toml.Lines) -> tuple[Rig | None, list[Mistake]]:
+def _checked(data: dict[str, Any], lines: toml.Lines) -> Examined:
     found = validate(Rig, data)
     mistakes = [*_format_mistakes(data, lines), *_ring_mistakes(data, lines)]
     named = {mistake.field for mistake in mistakes}
     if isinstance(found, ValidationError):
         mistakes += [each for each in explain(found, Rig, data, lines=lines) if each.field not in named]
-    return (found if isinstance(found, Rig) else None), sorted(mistakes, key=lambda mistake: mistake.line or 0)
+    mistakes.sort(key=lambda mistake: mistake.line or 0)
+    return Examined(found if isinstance(found, Rig) else None, tuple(mistakes), lines)
 
 
 def _format_mistakes(data: dict[str, Any], lines: toml.Lines) -> Iterator[Mistake]:

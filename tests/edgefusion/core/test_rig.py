@@ -97,7 +97,7 @@ def test_a_wrong_field_is_explained_by_its_line(tmp_path: Path, old: str, new: s
 
 def test_everything_that_is_wrong_is_said_at_once_in_order(tmp_path: Path) -> None:
     text = RIG.replace("NV12", "NV21").replace("14", "17").replace("schema", "scheme").replace("256", "0")
-    _, mistakes = examine_rig(written(tmp_path, text))
+    mistakes = examine_rig(written(tmp_path, text)).mistakes
     assert [(each.line, each.field) for each in mistakes] == [
         (1, "scheme"), (6, "visible.format"), (9, "thermal.size_px.1"), (11, "thermal.bits"),
     ]  # fmt: skip
