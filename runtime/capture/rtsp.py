@@ -3,8 +3,8 @@
     device = "rtsp://user:password@host:554/path"
     device = "rtsp://host/path#transport=udp&timeout=2"
 
-After ``#``: ``transport`` is tcp (the default) or udp; after ``timeout`` seconds without a picture, 0.2 to 60, the camera
-is lost (5). It must be longer than the stream's key frame interval where the server does not begin with a key frame.
+After ``#``: ``transport`` is tcp (the default) or udp; after ``timeout`` seconds without a picture, 0.2 to 60, the
+camera is lost (5). It must be longer than the stream's key frame interval where the server does not begin with one.
 Characters such as ``#`` or ``@`` in a password are percent-encoded. ``rtsps://`` is RTSP over TLS.
 
 ``format`` may be NV12 (what cameras send, its planes copied once), GREY or RGB24 (converted, so copied twice). Size and

@@ -196,7 +196,8 @@ def test_another_size_in_mid_stream_is_refused_until_it_is_opened_again() -> Non
 
 
 def test_a_damaged_picture_and_what_builds_on_it_are_never_frames() -> None:
-    good, damaged = [], 0
+    good: list[tuple[int, int]] = []
+    damaged = 0
     with serving("--damage-every", "15") as server, watching(server) as camera:
         while len(good) < 30:
             try:
