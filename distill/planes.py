@@ -18,8 +18,8 @@ from edgefusion.core.errors import InputError, RecordingError
 from edgefusion.core.frames import FramePair
 from edgefusion.core.pairs import SPLITS, check_names, find_pairs
 from edgefusion.kernels.agc import AgcSpec
-from edgefusion.kernels.cpu import shuffle
 from edgefusion.kernels.inputs import InputPacker
+from edgefusion.kernels.layout import shuffle
 from edgefusion.recordings.recording import open_recording
 
 CACHE_BYTES = 2 << 30

@@ -14,8 +14,8 @@ from edgefusion.core.errors import InputError
 from edgefusion.core.frames import Light, light_of
 from edgefusion.core.pairs import find_pairs
 from edgefusion.kernels.agc import AgcSpec
-from edgefusion.kernels.cpu import shuffle
 from edgefusion.kernels.inputs import InputPacker
+from edgefusion.kernels.layout import shuffle
 
 FEWEST = 10
 """Of fewer pairs an interval says nothing: a class of fewer is reported, not gated."""

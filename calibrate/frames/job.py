@@ -22,7 +22,7 @@ from edgefusion.core.geometry import Size
 from edgefusion.core.progress import progress
 from edgefusion.core.rig import load_rig, registered
 from edgefusion.kernels.agc import AgcSpec
-from edgefusion.kernels.cpu import tensor_size
+from edgefusion.kernels.layout import tensor_size
 from edgefusion.recordings.options import NamedRecording
 
 PAGE = "coverage.html"

@@ -17,8 +17,8 @@ from edgefusion.core.frames import FramePair
 from edgefusion.core.geometry import Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import AgcSpec
-from edgefusion.kernels.cpu import tensor_size
 from edgefusion.kernels.inputs import InputPacker, Registration
+from edgefusion.kernels.layout import tensor_size
 from edgefusion.recordings.recording import Recording
 
 

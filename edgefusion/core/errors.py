@@ -8,6 +8,8 @@
     │   ├── RigError                rig.toml
     │   └── BundleError             a bundle, or an engine made from one
     └── RunError            exit 5  it started, and then failed
+        ├── RingLostError           the ring that one read is gone
+        └── RingTimeoutError        a ring brought no frame in time
 
 Each says what is wrong, where, and what to do next. The command line prints that and exits with the
 class's code; a traceback appears only with ``--debug``.
@@ -75,3 +77,11 @@ class RunError(EdgeFusionError):
     """Something started and then failed."""
 
     exit_code = 5
+
+
+class RingLostError(RunError):
+    """There is no such ring, or its writer died, or a frame was given up before it was read."""
+
+
+class RingTimeoutError(RunError):
+    """No frame came in time."""

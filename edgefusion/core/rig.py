@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
@@ -12,6 +14,7 @@ from edgefusion.core import toml
 from edgefusion.core.errors import InputError, RigError
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, PixelFormat
 from edgefusion.core.geometry import Matrix, Size, check_registration, resize_map, scale_registration
+from edgefusion.core.mistakes import Mistake, explain, parse, validate
 
 
 class _Part(BaseModel):
@@ -56,7 +59,9 @@ class Output(_Part):
 
     to: str = Field(min_length=1, description="as --output takes it: ring:front, fused.mp4, v4l2:/dev/video9 ...")
     slots: int = Field(8, ge=3, le=64, description="of a ring")
-    mode: str = Field("0600", pattern=r"^0?[0-7]{3}$", description="of a ring: who may read, in octal")
+    mode: str = Field(
+        "0600", pattern=r"^0?[0-7]{3}$", examples=["0640"], description="of a ring: who may read, in octal"
+    )
     group: str | None = Field(None, description="of a ring: the group it belongs to")
 
 
@@ -66,7 +71,7 @@ class Rig(_Part):
     visible: Camera
     thermal: ThermalCamera
     registration: tuple[tuple[float, float, float], ...]
-    name: str = Field("rig", pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field("rig", pattern=r"^[a-z0-9][a-z0-9_-]*$", examples=["front"])
     tolerance_ms: float = Field(20.0, gt=0, le=1000, description="exposures of a pair are at most so far apart")
     policy: Policy = Policy()
     outputs: tuple[Output, ...] = Field((), alias="output")
@@ -98,24 +103,77 @@ def load_rig(path: Path) -> Rig:
     """Read and check a ``rig.toml``.
 
     Raises:
-        RigError: missing, not TOML (with the line), or a field that is wrong (with its name).
+        RigError: missing, not TOML, or fields that are wrong: every one of them, each with its line.
+    """
+    found = examine_rig(path)
+    mistakes = found.mistakes
+    if found.rig is None or mistakes:
+        places = [f"{path}:{each.line}" if each.line else str(path) for each in mistakes]
+        others = [f"{place}: {each}" for place, each in zip(places[1:], mistakes[1:], strict=True)]
+        raise RigError(";\n".join([str(mistakes[0]), *others]), where=places[0], remedy="see docs/rig.md")
+    return found.rig
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A rig.toml as it was found.
+
+    Attributes:
+        rig: what it says; None where that makes no rig.
+        mistakes: everything that is wrong, in order.
+        lines: where its fields stand.
+    """
+
+    rig: Rig | None
+    mistakes: tuple[Mistake, ...]
+    lines: toml.Lines
+
+
+def examine_rig(path: Path) -> Examined:
+    """What a ``rig.toml`` says, and everything that is wrong with it.
+
+    Raises:
+        RigError: it cannot be read at all.
     """
     try:
-        rig = Rig(**toml.loads(path.read_text()))
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         raise RigError(f"cannot read it ({error.strerror})", where=path) from error
-    except toml.TOMLDecodeError as error:
-        raise RigError(f"not TOML: {error}", where=path) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise RigError(f"{field}: {first['msg']}", where=path, remedy="see docs/rig.md") from error
-    _check_format(path, "visible", rig.visible.format, VISIBLE_FORMATS)
-    _check_format(path, "thermal", rig.thermal.format, THERMAL_FORMATS)
-    return rig
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return Examined(None, (Mistake(line, "", "not TOML: this line is no UTF-8 text"),), toml.Lines(""))
+    data = parse(text)
+    if isinstance(data, Mistake):
+        return Examined(None, (data,), toml.Lines(""))
+    return _checked(data, toml.Lines(text))
 
 
-def _check_format(path: Path, camera: str, given: PixelFormat, allowed: tuple[PixelFormat, ...]) -> None:
-    if given not in allowed:
-        names = ", ".join(pixel_format.value for pixel_format in allowed)
-        raise RigError(f"{camera}.format: {given.value} is not one of {names}", where=path)
+def _checked(data: dict[str, Any], lines: toml.Lines) -> Examined:
+    found = validate(Rig, data)
+    mistakes = [*_format_mistakes(data, lines), *_ring_mistakes(data, lines)]
+    named = {mistake.field for mistake in mistakes}
+    if isinstance(found, ValidationError):
+        mistakes += [each for each in explain(found, Rig, data, lines=lines) if each.field not in named]
+    mistakes.sort(key=lambda mistake: mistake.line or 0)
+    return Examined(found if isinstance(found, Rig) else None, tuple(mistakes), lines)
+
+
+def _format_mistakes(data: dict[str, Any], lines: toml.Lines) -> Iterator[Mistake]:
+    """Formats that the camera of that side cannot have."""
+    for side, allowed in (("visible", VISIBLE_FORMATS), ("thermal", THERMAL_FORMATS)):
+        camera = data.get(side)
+        given = camera.get("format") if isinstance(camera, dict) else None
+        names = [each.value for each in allowed]
+        if given is not None and given not in names:
+            what = f"{given} is not one of {', '.join(names)}"
+            yield Mistake(lines.of((side, "format")), f"{side}.format", what)
+
+
+def _ring_mistakes(data: dict[str, Any], lines: toml.Lines) -> Iterator[Mistake]:
+    """Rings after the first."""
+    outputs = data.get("output")
+    places = [output.get("to") for output in outputs if isinstance(output, dict)] if isinstance(outputs, list) else []
+    rings = [number for number, to in enumerate(places) if isinstance(to, str) and to.startswith("ring:")]
+    for number in rings[1:]:
+        what = "a second ring; any number of processes can read one"
+        yield Mistake(lines.of(("output", number, "to")), f"output.{number}.to", what)

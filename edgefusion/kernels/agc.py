@@ -38,18 +38,24 @@ class AgcSpec:
     min_span_counts: float = 64.0
 
 
+def readings(thermal: Frame) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    """[H * W] readings of a thermal frame as numbers, whatever the order of its bytes. Not for the hot path."""
+    flat = thermal.pixels.reshape(-1)
+    return flat.byteswap() if thermal.format is PixelFormat.Y16_BE else flat
+
+
 class Agc:
     """Follows the range of one thermal camera: ask for ``range``, pack, then ``update`` with the histogram."""
 
     def __init__(self, spec: AgcSpec, pixel_format: PixelFormat) -> None:
         self._spec = spec
-        self._fixed = pixel_format is PixelFormat.GREY
+        self._fixed = not pixel_format.deep
         self._range: tuple[float, float] | None = (0.0, 255.0) if self._fixed else None
 
     def range(self, frame: Frame) -> tuple[float, float]:
         """(low, high) for this frame: from the frames before it, or from itself where it is the first."""
         if self._range is None:
-            self._range = self._spec_range(np.bincount(frame.pixels.reshape(-1)).astype(np.uint32), 1)
+            self._range = self._spec_range(np.bincount(readings(frame)).astype(np.uint32), 1)
         return self._range
 
     def update(self, histogram: npt.NDArray[np.uint32], bin_width: int) -> None:

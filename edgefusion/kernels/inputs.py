@@ -7,21 +7,21 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.frames import FramePair, PixelFormat
+from edgefusion.core.frames import Frame, FramePair
 from edgefusion.core.geometry import Matrix, Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import Agc, AgcSpec
-from edgefusion.kernels.cpu import Pack, tensor_size
+from edgefusion.kernels.cpu import Pack
+from edgefusion.kernels.layout import Form, Tensor, tensor_size
 
 Registration = Callable[[Size, Size], Matrix]
 """(visible size, thermal size) -> [3, 3] registration for frames of these sizes."""
 
-Form = tuple[tuple[PixelFormat, Size], tuple[PixelFormat, Size]]
-"""Format and size of the visible and of the thermal frame."""
-
 
 class InputPacker:
-    """Packs the frame pairs of one rig, in order; the thermal range follows the stream.
+    """Packs the frames of one rig, in order; the thermal range follows the stream.
+
+    ``fit`` or ``fit_forms`` comes before the first frame, and whenever a form may have changed.
 
     Args:
         spec: the bundle's gain control.
@@ -31,30 +31,48 @@ class InputPacker:
 
     def __init__(self, spec: AgcSpec, *, registration: Registration = registered, bits: int = 16) -> None:
         self._spec, self._registration, self._bits = spec, registration, bits
-        self._form: Form | None = None
+        self._forms: tuple[Form, Form] | None = None
 
-    def fit(self, pair: FramePair) -> bool:
-        """Set the kernels up for pairs of this one's sizes and formats; whether that changed anything."""
-        visible, thermal = ((frame.format, frame.size_px) for frame in (pair.visible, pair.thermal))
-        if (visible, thermal) == self._form:
+    def fit_forms(self, visible: Form, thermal: Form) -> bool:
+        """Set the kernels up for frames of these forms; whether that changed anything.
+
+        Raises:
+            InputError: a format or size that cannot be packed.
+        """
+        if (visible, thermal) == self._forms:
             return False
         matrix = self._registration(visible[1], thermal[1])
         self._pack = Pack(visible, thermal, registration=matrix, bits=self._bits)
         self._agc = Agc(self._spec, thermal[0])
-        self._form = (visible, thermal)
+        self._forms = visible, thermal
         return True
 
+    def fit(self, pair: FramePair) -> bool:
+        """``fit_forms`` for the forms of a pair."""
+        visible, thermal = pair.visible, pair.thermal
+        return self.fit_forms((visible.format, visible.size_px), (thermal.format, thermal.size_px))
+
     def forget(self) -> None:
-        """The next pair is not of the same scene: the thermal range starts anew."""
-        if self._form:
+        """The next frame is not of the same scene: the thermal range starts anew."""
+        if self._forms:
             self._agc.reset()
 
-    def pack(self, pair: FramePair, x: npt.NDArray[np.float32]) -> tuple[float, float]:
-        """Write a pair, for which ``fit`` was called, into ``x`` [32, H/4, W/4]; the range (low, high) it was given."""
+    def pack(self, pair: FramePair, x: Tensor) -> tuple[float, float]:
+        """Write a pair into ``x`` [32, H/4, W/4]; the thermal range (low, high) it was given."""
         low, high = self._agc.range(pair.thermal)
         self._pack(pair, x, low=low, high=high)
-        if pair.thermal.format is PixelFormat.Y16:
-            self._agc.update(*self._pack.histogram())
+        self._agc.update(*self._pack.histogram())
+        return low, high
+
+    def pack_visible(self, frame: Frame, x: Tensor) -> None:
+        """Write a visible frame alone into the luma phases ``x[:16]``."""
+        self._pack.pack_visible(frame, x)
+
+    def pack_thermal(self, frame: Frame, x: Tensor) -> tuple[float, float]:
+        """Write a thermal frame alone into the thermal phases ``x[16:]``; the range (low, high) it was given."""
+        low, high = self._agc.range(frame)
+        self._pack.pack_thermal(frame, x, low=low, high=high)
+        self._agc.update(*self._pack.histogram())
         return low, high
 
     def input(self, pair: FramePair) -> npt.NDArray[np.float32]:

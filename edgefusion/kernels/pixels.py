@@ -1,8 +1,8 @@
 """The maths of one pixel, written once.
 
-Plain functions on scalars that call no other: ``kernels.cpu`` compiles them with numba for the CPU, and they
-compile for a GPU as they are. Therefore every constant is a ``np.float32`` and every byte is widened before
-arithmetic: no 64-bit float arises anywhere.
+Plain functions on scalars that call no other: ``kernels.cpu_pack`` and ``kernels.cpu_unpack`` compile them with
+numba for the CPU, and they compile for a GPU as they are. Therefore every constant is a ``np.float32`` and every
+byte is widened before arithmetic: no 64-bit float arises anywhere.
 
 Colour is ITU-R BT.601. RGB is full range; YUV from cameras is limited range (luma 16..235, chroma 16..240).
 Luma handed to and from the student is full range, 0..1.
@@ -22,6 +22,7 @@ LUMA_BLACK, LUMA_SCALE = np.float32(16), np.float32(1 / 219)
 CHROMA_ZERO = np.float32(128)
 RED_FROM_CR, GREEN_FROM_CB = np.float32(1.402 * 255 / 224), np.float32(-0.344136 * 255 / 224)
 GREEN_FROM_CR, BLUE_FROM_CB = np.float32(-0.714136 * 255 / 224), np.float32(1.772 * 255 / 224)
+LOW_BYTE, BYTE = np.int32(255), np.int32(8)
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
@@ -71,3 +72,8 @@ def green_from_yuv(luma, cb, cr):
 def blue_from_yuv(luma, cb):
     """Blue 0..255, not yet limited, of full-range luma 0..1 and a limited-range Cb byte."""
     return luma * WHITE + BLUE_FROM_CB * (np.float32(cb) - CHROMA_ZERO)
+
+
+def swap_bytes(reading):
+    """A 16-bit reading with its two bytes exchanged."""
+    return np.int32((np.int32(reading) & LOW_BYTE) << BYTE | np.int32(reading) >> BYTE)

@@ -20,7 +20,7 @@ Topics = tuple[str, str]
 
 THERMAL_WORDS = {"thermal", "lwir", "infrared", "ir", "boson", "lepton", "flir"}
 VISIBLE_WORDS = {"visible", "rgb", "color", "colour", "camera", "cam"}
-OTHER_WORDS = {"depth", "disparity"}
+OTHER_WORDS = {"depth", "disparity", "fused"}
 """What a topic is, by the words of its path; the first of these rules that fits: other, thermal, visible."""
 
 

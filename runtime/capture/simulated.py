@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.errors import UsageError
-from edgefusion.core.frames import Frame, FramePair, PixelFormat, Pixels
+from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, Frame, FramePair, PixelFormat, Pixels
+from edgefusion.recordings.pairing import Side
 from runtime.capture.night_drive import backdrop, drive, raster, sensors, textures, world
 from runtime.capture.night_drive.canvas import blank
+from runtime.capture.night_drive.formats import deliver
 from runtime.capture.night_drive.light import Air
 from runtime.capture.night_drive.project import Flat, View, flatten
 
@@ -75,8 +77,8 @@ class SimulatedRig:
     Args:
         seed: which drive, 0 or more.
         visible_size_px, thermal_size_px: (width, height), at least 32 each.
-        visible_format: RGB24 or NV12 (BT.601, limited range).
-        thermal_format: Y16 (14-bit counts, 25 mK each) or GREY (those through a fixed AGC).
+        visible_format: RGB24, NV12, YUYV, UYVY (BT.601, limited range) or GREY (full range).
+        thermal_format: Y16 (14-bit counts, 25 mK each), Y16_BE, or GREY (those through a fixed AGC).
         fps: frames a second.
         fog: 0 (clear) to 1 (a visibility of 36 m).
 
@@ -94,7 +96,8 @@ class SimulatedRig:
 
     def __post_init__(self) -> None:
         _check_formats(self.visible_format, self.thermal_format)
-        _check_sizes(self.visible_size_px, self.thermal_size_px, self.visible_format)
+        _check_sizes(self.visible_size_px, self.thermal_size_px)
+        _check_even(self.visible_size_px, self.visible_format)
         if self.seed < 0:
             raise UsageError(f"a seed of {self.seed}", where="seed", remedy="give 0 or more")
         if not 0 < self.fps <= 1000:
@@ -128,6 +131,21 @@ class SimulatedRig:
             Frame(self._visible(scene, index), self.visible_format, moment, "monotonic", index),
             Frame(self._thermal(scene, index), self.thermal_format, moment, "monotonic", index),
         )
+
+    def view(self, side: Side, *, time_s: float, index: int, out: Pixels | None = None) -> Pixels:
+        """What one camera sees ``time_s`` into the drive.
+
+        Args:
+            side: which camera.
+            time_s: since the start of the drive; both cameras see the same scene at the same time.
+            index: decides the noise; ``render(k)`` is ``time_s=k / fps, index=k``.
+            out: where it goes, an array as the format has it; a new one by default.
+
+        Returns:
+            The pixels, in the format of that camera.
+        """
+        draw = self._visible if side == "visible" else self._thermal
+        return draw(world.scene(self.seed, time_s), index, out)
 
     def truth(self, scene: world.Scene) -> list[Box]:
         """What ``boxes`` is, for any moment of a drive."""
@@ -170,41 +188,48 @@ class SimulatedRig:
             raise UsageError(f"frame {index}", where="index", remedy="frames count from 0")
         return world.scene(self.seed, index / self.fps)
 
-    def _visible(self, scene: world.Scene, index: int) -> Pixels:
+    def _visible(self, scene: world.Scene, index: int, out: Pixels | None = None) -> Pixels:
         view, air = self._view, _airs(self.fog)[0]
         image = blank("visible", self.visible_size_px, 4)
         flat = flatten(scene.shapes, view, scene.bend)
         raster.draw_visible(image, flat, scene.shapes, view=view, lamps=scene.lamps, air=air)
         backdrop.draw_visible(image, scene, view=view, air=air)
-        rgb = sensors.visible(image, seed=self.seed, index=index, fog=self.fog)
-        return sensors.to_nv12(rgb) if self.visible_format is PixelFormat.NV12 else rgb
+        develop = partial(sensors.visible, image, seed=self.seed, index=index, fog=self.fog)
+        return deliver(develop, PixelFormat.RGB24, self.visible_format, size_px=self.visible_size_px, out=out)
 
-    def _thermal(self, scene: world.Scene, index: int) -> Pixels:
+    def _thermal(self, scene: world.Scene, index: int, out: Pixels | None = None) -> Pixels:
         view, air = _views(self.visible_size_px, self.thermal_size_px)[1], _airs(self.fog)[1]
         image = blank("thermal", self.thermal_size_px, 2)
         flat = flatten(scene.shapes, view, scene.bend)
         raster.draw_thermal(image, flat, scene.shapes, view=view, air=air)
         backdrop.draw_thermal(image, scene, view=view, air=air)
-        counts = sensors.thermal(image, seed=self.seed, index=index)
-        return sensors.to_grey(counts) if self.thermal_format is PixelFormat.GREY else counts
+        develop = partial(sensors.thermal, image, seed=self.seed, index=index)
+        return deliver(develop, PixelFormat.Y16, self.thermal_format, size_px=self.thermal_size_px, out=out)
 
 
 def _check_formats(visible: PixelFormat, thermal: PixelFormat) -> None:
     for where, given, known in (
-        ("visible_format", visible, (PixelFormat.RGB24, PixelFormat.NV12)),
-        ("thermal_format", thermal, (PixelFormat.Y16, PixelFormat.GREY)),
+        ("visible_format", visible, VISIBLE_FORMATS),
+        ("thermal_format", thermal, THERMAL_FORMATS),
     ):
         if given not in known:
-            names = " or ".join(each.value for each in known)
-            raise UsageError(f"the simulated rig does not make {given!r}", where=where, remedy=f"use {names}")
+            names = ", ".join(each.value for each in known)
+            raise UsageError(f"the simulated rig does not make {given!r}", where=where, remedy=f"use one of {names}")
 
 
-def _check_sizes(visible: Size, thermal: Size, visible_format: PixelFormat) -> None:
+def _check_sizes(visible: Size, thermal: Size) -> None:
     for where, size in (("visible_size_px", visible), ("thermal_size_px", thermal)):
         if len(size) != 2 or min(size) < SMALLEST_PX:
             raise UsageError(f"a size of {size}", where=where, remedy=f"give (width, height), {SMALLEST_PX} or more")
-    if visible_format is PixelFormat.NV12 and (visible[0] % 2 or visible[1] % 2):
-        raise UsageError(f"NV12 of an odd size, {visible}", where="visible_size_px", remedy="use even sizes or RGB24")
+
+
+def _check_even(size: Size, pixel_format: PixelFormat) -> None:
+    """Pixels that share their chroma come in twos."""
+    shared = {PixelFormat.NV12: (2, 2), PixelFormat.YUYV: (2, 1), PixelFormat.UYVY: (2, 1)}.get(pixel_format, (1, 1))
+    if any(side % step for side, step in zip(size, shared, strict=True)):
+        raise UsageError(
+            f"{pixel_format.value} of an odd size, {size}", where="visible_size_px", remedy="use even sizes or RGB24"
+        )
 
 
 @lru_cache(maxsize=16)

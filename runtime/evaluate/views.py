@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from edgefusion.core.frames import Frame, FramePair, PixelFormat
 from edgefusion.core.geometry import Matrix
-from edgefusion.kernels.agc import Agc, AgcSpec
-from edgefusion.kernels.cpu import HISTOGRAM_BITS, PHASES, Pack, shuffle, tensor_size, to_rgb
+from edgefusion.kernels.agc import Agc, AgcSpec, readings
+from edgefusion.kernels.cpu import Pack, to_rgb
+from edgefusion.kernels.layout import HISTOGRAM_BITS, PHASES, shuffle, tensor_size
 
 Levels = npt.NDArray[np.float32]
 """[H, W], grey levels 0..255, not rounded."""
@@ -60,7 +61,7 @@ class SteadyGain:
     """
 
     def __init__(self, spec: AgcSpec, pixel_format: PixelFormat, *, bits: int) -> None:
-        self._agc, self._counted = Agc(spec, pixel_format), pixel_format is PixelFormat.Y16
+        self._agc, self._counted = Agc(spec, pixel_format), pixel_format.deep
         self._shift = max(bits - HISTOGRAM_BITS, 0)
 
     def range(self, thermal: Frame) -> tuple[float, float]:
@@ -69,8 +70,8 @@ class SteadyGain:
         if self._counted:
             # As ``Pack`` counts: the last bin holds whatever is higher.
             bins = 1 << HISTOGRAM_BITS
-            readings = np.minimum(thermal.pixels.reshape(-1) >> self._shift, bins - 1)
-            self._agc.update(np.bincount(readings, minlength=bins).astype(np.uint32), 1 << self._shift)
+            binned = np.minimum(readings(thermal) >> self._shift, bins - 1)
+            self._agc.update(np.bincount(binned, minlength=bins).astype(np.uint32), 1 << self._shift)
         return found
 
 

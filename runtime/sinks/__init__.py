@@ -1,9 +1,10 @@
-"""Where fused frames go: one file per kind of output, chosen by ``open_sink``."""
+"""Where fused frames go: one file per kind of output, one line in the table of ``open_sink``."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,18 @@ from edgefusion.recordings.video import SUFFIXES
 
 Rgb = npt.NDArray[np.uint8]
 
+KINDS = {
+    "v4l2": "runtime.sinks.v4l2:V4l2Sink",
+    "rerun": "runtime.sinks.rerun_view:RerunSink",
+}
+"""Kind -> class. An ``--output`` of KIND:ADDRESS is made as ``Class(address)``."""
+
+FILES = {".mcap": "runtime.sinks.mcap:McapSink"}
+"""Suffix -> class. A file of that suffix is made as ``Class(path)``; a video, which needs a rate, by itself."""
+
 
 class Sink(Protocol):
-    """Takes fused frames. What is under its final name is always complete.
+    """Takes fused frames. What is under its final name is complete, or, of MCAP, readable as far as it goes.
 
     Attributes:
         wants_inputs: whether ``write`` needs the pair that the frame was made of.
@@ -31,15 +41,17 @@ class Sink(Protocol):
         """Finish what was written."""
 
     def abandon(self) -> None:
-        """Remove what is unfinished."""
+        """Remove what cannot be used unfinished; also after an error, and then once more does no harm."""
 
 
 def open_sink(output: str | None, *, fps: float) -> Sink:
-    """The sink that an ``--output`` names: a video by its suffix, else a folder of PNGs; None takes and forgets.
+    """The sink that an ``--output`` names; None takes and forgets.
+
+    A kind and an address (see ``KINDS``), else a video or one of ``FILES`` by its suffix, else a folder of PNGs.
 
     Raises:
         UsageError: a suffix of something else.
-        MachineError: the place is missing or not writable.
+        MachineError: the place is missing or not writable, or a package is not installed.
     """
     from runtime.sinks.images import ImageSink
     from runtime.sinks.null import NullSink
@@ -47,11 +59,23 @@ def open_sink(output: str | None, *, fps: float) -> Sink:
 
     if output is None:
         return NullSink()
+    kind, _, address = output.partition(":")
+    if kind in KINDS:
+        return _made(KINDS[kind], address)
     path = Path(output)
     if not path.parent.is_dir():
         raise MachineError("no such folder", where=path.parent, remedy="make it or choose another --output")
-    if path.suffix.lower() in SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
         return VideoSink(path, fps=fps)
-    if path.suffix and not path.is_dir():
-        raise UsageError(f"cannot write {path.suffix}", where=path, remedy=f"a folder, or one of {', '.join(SUFFIXES)}")
+    if suffix in FILES:
+        return _made(FILES[suffix], path)
+    if suffix and not path.is_dir():
+        known = ", ".join((*SUFFIXES, *FILES))
+        raise UsageError(f"cannot write {path.suffix}", where=path, remedy=f"a folder, or one of {known}")
     return ImageSink(path)
+
+
+def _made(name: str, argument: Any) -> Sink:
+    module, _, attribute = name.partition(":")
+    return cast(Sink, getattr(import_module(module), attribute)(argument))

@@ -24,9 +24,18 @@ def luma_and_chroma(pixels: Pixels, pixel_format: PixelFormat) -> tuple[Array, A
         luma, pairs = values[:height], values[height:].reshape(height // 2, -1, 2)
         cb, cr = (pairs[..., k].repeat(2, axis=0).repeat(2, axis=1) for k in range(2))
     else:
-        luma = values[..., 0]
-        cb, cr = (values[:, start::2, 1].repeat(2, axis=1) for start in range(2))
+        place = 1 if pixel_format is PixelFormat.UYVY else 0
+        luma = values[..., place]
+        cb, cr = (values[:, start::2, 1 - place].repeat(2, axis=1) for start in range(2))
     return np.clip((luma - 16) / 219, 0, 1), (cb - 128) / 224, (cr - 128) / 224
+
+
+def readings(pixels: Pixels, pixel_format: PixelFormat) -> Array:
+    """[H, W] thermal readings."""
+    if pixel_format is not PixelFormat.Y16_BE:
+        return pixels.astype(np.float64)
+    first, second = np.moveaxis(pixels.view(np.uint8).reshape(*pixels.shape, 2).astype(np.float64), -1, 0)
+    return 256 * first + second
 
 
 def warp(thermal: Array, registration: Array, size: tuple[int, int]) -> tuple[Array, npt.NDArray[np.bool_]]:

@@ -18,10 +18,11 @@ Size = tuple[int, int]
 
 
 def noise(pixel_format: PixelFormat, size: Size, seed: int = 0) -> Pixels:
-    """Random pixels over the whole range of a format."""
+    """Random pixels over the whole range of a format; 14 bits of a deep one."""
     draw = np.random.default_rng(seed)
-    top = 2**14 if pixel_format is PixelFormat.Y16 else 256
-    return draw.integers(0, top, pixel_format.array_shape(*size)).astype(pixel_format.dtype)
+    top = 2**14 if pixel_format.deep else 256
+    pixels = draw.integers(0, top, pixel_format.array_shape(*size)).astype(pixel_format.dtype)
+    return pixels.byteswap() if pixel_format is PixelFormat.Y16_BE else pixels
 
 
 def frame(pixels: Pixels, pixel_format: PixelFormat, sequence: int = 0) -> Frame:

@@ -20,9 +20,6 @@ Counts = npt.NDArray[np.uint16]
 Size = tuple[int, int]
 
 COUNTS_PER_CELSIUS, COUNTS_AT_ZERO = 40.0, 7600.0
-AGC_LOW, AGC_HIGH = 7050, 8900
-"""The counts that a thermal camera's fixed 8-bit output shows as 0 and 255."""
-
 _TONES = 4096
 _WHITE = 4.0
 _SHOT, _READ = 1.0e-4, 0.7e-6
@@ -33,7 +30,6 @@ _DEVIATION = np.float32(0.5 * np.sqrt(_SHOT))
 """Noise of sqrt(radiance + _OFFSET): the same at every radiance (Anscombe's transform)."""
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
-_BYTE, _QUARTER = np.float32(1 / 255), np.float32(0.25)
 _TONE_STEP, _TONE_LAST = np.float32((_TONES - 1) / np.sqrt(_WHITE + _READ / _SHOT)), np.float32(_TONES - 1)
 
 
@@ -127,50 +123,14 @@ def _bloom(image: Floats, fog: float) -> Floats:
     return canvas("bloom", size, 4)
 
 
-def visible(image: Floats, *, seed: int, index: int, fog: float) -> Bytes:
+def visible(image: Floats, out: Bytes, *, seed: int, index: int, fog: float) -> None:
     """Linear radiance [H, W, 4], the last of no account, to RGB bytes [H, W, 3]."""
-    out = np.empty((*image.shape[:2], 3), np.uint8)
     size = (image.shape[1], image.shape[0])
     _develop(image, _bloom(image, fog), _vignette(size), _tone(), _key(seed, index, 0), out)
-    return out
 
 
-def thermal(image: Floats, *, seed: int, index: int) -> Counts:
+def thermal(image: Floats, out: Counts, *, seed: int, index: int) -> None:
     """Apparent degrees Celsius [H, W, 2], the second of no account, to 14-bit counts [H, W]."""
-    out = np.empty(image.shape[:2], np.uint16)
     soft = cv2.GaussianBlur(image[:, :, 0], (0, 0), 0.55)
     stripes = _stripes(seed, (image.shape[1], image.shape[0]))
     _digitise(soft, stripes, _key(seed, index, 1), np.float32(3.5), out)
-    return out
-
-
-@compiled
-def _convert_to_nv12(rgb, height, out):
-    """BT.601: luma 16..235 of each pixel, chroma 16..240 of the mean of each two by two."""
-    for y in range(0, height, 2):
-        for x in range(0, rgb.shape[1], 2):
-            red, green, blue = _ZERO, _ZERO, _ZERO
-            for dy in range(2):
-                for dx in range(2):
-                    r, g, b = rgb[y + dy, x + dx, 0], rgb[y + dy, x + dx, 1], rgb[y + dy, x + dx, 2]
-                    luma = np.float32(65.481) * r + np.float32(128.553) * g + np.float32(24.966) * b
-                    out[y + dy, x + dx] = np.uint8(luma * _BYTE + np.float32(16.5))
-                    red, green, blue = red + r * _QUARTER, green + g * _QUARTER, blue + b * _QUARTER
-            cb = np.float32(-37.797) * red - np.float32(74.203) * green + np.float32(112) * blue
-            cr = np.float32(112) * red - np.float32(93.786) * green - np.float32(18.214) * blue
-            out[height + y // 2, x] = np.uint8(cb * _BYTE + np.float32(128.5))
-            out[height + y // 2, x + 1] = np.uint8(cr * _BYTE + np.float32(128.5))
-
-
-def to_nv12(rgb: Bytes) -> Bytes:
-    """RGB [H, W, 3] to NV12 [H * 3 / 2, W], BT.601 limited range."""
-    height, width = rgb.shape[:2]
-    out = np.empty((height * 3 // 2, width), np.uint8)
-    _convert_to_nv12(rgb, height, out)
-    return out
-
-
-def to_grey(counts: Counts) -> Bytes:
-    """14-bit counts to the 8 bits of a camera with a fixed AGC."""
-    scaled = (counts.astype(np.float32) - AGC_LOW) * (255 / (AGC_HIGH - AGC_LOW))
-    return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgefusion.core.errors import RigError
-from edgefusion.core.rig import load_rig
+from edgefusion.core.rig import examine_rig, load_rig
 
-RIG = """
+RIG = """\
 schema = 1
 registration = [[0.5, 0.0, 1.0], [0.0, 0.5, 2.0], [0.0, 0.0, 1.0]]
 
@@ -39,19 +40,97 @@ def test_a_rig_gives_the_registration_for_frames_of_any_size(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("[0.0, 0.5, 2.0]", "[0.0, 0.0, 0.0]", "registration: .*inverted"),
-        ('format = "NV12"', 'format = "H264"', "visible.format"),
-        ('format = "NV12"', 'format = "Y16"', "visible.format: Y16 is not one of RGB24"),
-        ("bits = 14", "bitz = 14", "thermal.bitz"),
-        ("[visible]", "[visible", "line 5"),
-        ("schema = 1", "schema = 2", "schema"),
+        ("[0.0, 0.5, 2.0]", "[0.0, 0.0, 0.0]", "2: registration: the registration cannot be inverted (given [[0.5"),
+        ("[0.0, 0.5, 2.0], ", "", "2: registration: a registration is 3 rows of 3 finite numbers"),
+        ("[0.0, 0.5, 2.0]", "[0.0, nan, 2.0]", "2: registration: a registration is 3 rows of 3 finite numbers"),
+        ("[0.0, 0.5, 2.0]", '[\n0.0,\n"x", 2.0]', '4: registration.1.1: should be a number (given "x")'),
+        ("registration", "registratoin", "registration: missing"),
+        ("registration", "registratoin", "2: registratoin: unknown field (did you mean registration?)"),
+        ('"NV12"', '"H264"', "6: visible.format: H264 is not one of RGB24, NV12, YUYV, UYVY, GREY"),
+        ('"NV12"', '"Y16"', "6: visible.format: Y16 is not one of RGB24"),
+        ('"NV12"', "12", "6: visible.format: 12 is not one of RGB24"),
+        ('"Y16"', '"YUYV"', "10: thermal.format: YUYV is not one of GREY, Y16, Y16_BE"),
+        ('format = "NV12"\n', "", "4: visible.format: missing"),
+        ("[visible]", "[visual]", "visible: missing"),
+        ("[visible]", "[visual]", "4: visual: unknown field (did you mean visible?)"),
+        ("bits = 14", "bitz = 14", "11: thermal.bitz: unknown field (did you mean bits?)"),
+        ("bits = 14", "bits = 99", "11: thermal.bits: should be at most 16 (given 99)"),
+        ("bits = 14", 'bits = "14"', '11: thermal.bits: should be a whole number (given "14")'),
+        ("bits = 14", "bits = 14.5", "11: thermal.bits: should be a whole number (given 14.5)"),
+        ("bits = 14", "bits = true", "11: thermal.bits: should be a whole number (given true)"),
+        ("bits = 14", "hold_s = nan", "11: thermal.hold_s: should be at most 10 (given NaN)"),
+        ("bits = 14", 'byte_order = "big-endian"', '11: thermal.byte_order: should be "little" or "big" (given "big-'),
+        ("schema = 1", "schema = 2", "1: schema: should be 1 (given 2)"),
+        ("schema = 1", "bits = 14", "1: bits: unknown field (it belongs in [thermal])"),
+        ("schema = 1", "fps = 30", "1: fps: unknown field (it belongs in [visible] or in [thermal])"),
+        ("schema = 1", "tolerance = 20", "1: tolerance: unknown field (did you mean tolerance_ms?)"),
+        ("schema = 1", "lost_after = 1", "1: lost_after: unknown field (did you mean policy.lost_after_s?)"),
+        ("schema = 1", "quality = 1", "1: quality: unknown field (known here: visible, thermal, registration,"),
+        ("schema = 1", 'name = "Front rig"', '1: name: should look like "front" (given "Front rig")'),
+        ("schema = 1", 'policy.visible_lost = "go"', '1: policy.visible_lost: should be "stop" or "thermal"'),
+        ("schema = 1", "policy = { lost_after_s = 0 }", "1: policy.lost_after_s: should be more than 0 (given 0)"),
+        ("[640, 480]", "[640, -480]", "5: visible.size_px.1: should be more than 0 (given -480)"),
+        ("[640, 480]", "640", "5: visible.size_px: "),
+        ("[visible]", "[visible]\ncontrols.gain = 1.5", "5: visible.controls.gain: should be true or false or a whole"),
+        ("bits = 14", 'bits = 14\n[[output]]\nto = ""', "13: output.0.to: "),
+        ("bits = 14", "bits = 14\n\n[[output]]\nslots = 8", "13: output.0.to: missing"),
+        (
+            "bits = 14",
+            'bits = 14\n[[output]]\nto = "ring:a"\nmode = 6',
+            "14: output.0.mode: should be text (given 6)",
+        ),
+        ("bits = 14", '[[output]]\nto = "a"\nmode = "rw"', '13: output.0.mode: should look like "0640" (given'),
+        ("bits = 14", '[[output]]\nto = "ring:a"\n[[output]]\nto = "ring:b"', "14: output.1.to: a second ring"),
+        ("bits = 14", '[[outputs]]\nto = "ring:a"', "11: outputs: unknown field (did you mean output?)"),
+        ("[visible]", "[visible", "4: not TOML: "),
+        ("bits = 14", "bits = ", "11: not TOML: "),
+        ("bits = 14", "bits = 14\nbits = 15", "12: not TOML: "),
+        ("bits = 14", 'device = """/dev/video0', "12: not TOML: "),
     ],
 )
-def test_a_wrong_line_or_field_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
-    with pytest.raises(RigError, match=message):
-        load_rig(written(tmp_path, RIG.replace(old, new)))
+def test_a_wrong_field_is_explained_by_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = written(tmp_path, RIG.replace(old, new))
+    place = f"{path}:" if message[0].isdigit() else f"{path}: "
+    with pytest.raises(RigError, match=re.escape(place + message)):
+        load_rig(path)
+
+
+def test_everything_that_is_wrong_is_said_at_once_in_order(tmp_path: Path) -> None:
+    text = RIG.replace("NV12", "NV21").replace("14", "17").replace("schema", "scheme").replace("256", "0")
+    mistakes = examine_rig(written(tmp_path, text)).mistakes
+    assert [(each.line, each.field) for each in mistakes] == [
+        (1, "scheme"), (6, "visible.format"), (9, "thermal.size_px.1"), (11, "thermal.bits"),
+    ]  # fmt: skip
+    with pytest.raises(RigError) as failed:
+        load_rig(written(tmp_path, text))
+    assert len(str(failed.value).splitlines()) == 4
+    assert failed.value.where.endswith("rig.toml:1")
+    assert failed.value.remedy == "see docs/rig.md"
 
 
 def test_a_missing_rig_is_named(tmp_path: Path) -> None:
     with pytest.raises(RigError, match=r"none\.toml"):
         load_rig(tmp_path / "none.toml")
+
+
+def test_a_folder_is_no_rig(tmp_path: Path) -> None:
+    with pytest.raises(RigError, match="cannot read it"):
+        load_rig(tmp_path)
+
+
+def test_text_in_another_encoding_is_placed(tmp_path: Path) -> None:
+    path = tmp_path / "rig.toml"
+    path.write_bytes(RIG.replace("[visible]", "# Kühler vorn\n[visible]").encode("latin-1"))
+    with pytest.raises(RigError, match=r"rig\.toml:4: not TOML: .*UTF-8"):
+        load_rig(path)
+
+
+def test_what_windows_editors_add_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "rig.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + RIG.replace("\n", "\r\n").encode())
+    assert load_rig(path).thermal.bits == 14
+
+
+def test_brackets_without_end_are_no_crash(tmp_path: Path) -> None:
+    with pytest.raises(RigError, match="not TOML"):
+        load_rig(written(tmp_path, "a = " + "[" * 100_000))

@@ -66,3 +66,9 @@ def test_a_cold_sky_does_not_push_the_scene_up_to_the_people() -> None:
     low, high = Agc(AgcSpec(), PixelFormat.Y16).range(frame(pixels, PixelFormat.Y16))
     assert (np.median(pixels) - low) / (high - low) == pytest.approx(0.4, abs=0.01)
     assert high == pytest.approx(8400, abs=2)
+
+
+def test_the_first_range_is_that_of_the_readings_whatever_the_order_of_their_bytes() -> None:
+    pixels = counts(7000, 8000)
+    little = Agc(AgcSpec(), PixelFormat.Y16).range(frame(pixels, PixelFormat.Y16))
+    assert Agc(AgcSpec(), PixelFormat.Y16_BE).range(frame(pixels.byteswap(), PixelFormat.Y16_BE)) == little

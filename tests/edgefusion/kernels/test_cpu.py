@@ -9,7 +9,8 @@ from scenes import frame, noise, noise_pair
 
 from edgefusion.core.errors import InputError
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, PixelFormat
-from edgefusion.kernels.cpu import Pack, Unpack, tensor_size, to_rgb
+from edgefusion.kernels.cpu import Pack, Unpack, to_rgb
+from edgefusion.kernels.layout import tensor_size
 
 sides = st.integers(4, 40)
 even = st.integers(2, 20).map(lambda half: 2 * half)
@@ -53,7 +54,7 @@ def test_visible_phases_are_the_reference_luma(visible: PixelFormat, width: int,
 def test_registered_thermal_is_clipped_and_normalised(thermal, width, height, seed, low, span) -> None:
     sizes = ((width, height), (width, height))
     pair, x, _ = packed(PixelFormat.GREY, thermal, sizes, np.eye(3), seed, low, low + span)
-    expected = np.clip((pair.thermal.pixels.astype(float) - low) / span, 0, 1)
+    expected = np.clip((reference.readings(pair.thermal.pixels, thermal) - low) / span, 0, 1)
     np.testing.assert_allclose(x[16:], reference.unshuffle(expected), atol=1e-5)
 
 
@@ -63,7 +64,7 @@ def test_registered_thermal_is_clipped_and_normalised(thermal, width, height, se
 def test_thermal_is_sampled_through_the_registration(thermal, matrix, size, thermal_size, seed) -> None:
     high = 255.0 if thermal is PixelFormat.GREY else 16383.0
     pair, x, _ = packed(PixelFormat.GREY, thermal, (size, thermal_size), matrix, seed, 0.0, high)
-    values, inside = reference.warp(pair.thermal.pixels.astype(float), matrix, size)
+    values, inside = reference.warp(reference.readings(pair.thermal.pixels, thermal), matrix, size)
     expected = reference.unshuffle(np.where(inside, values / high, 0))
     wrong = np.abs(x[16:] - expected) > 8e-3
     # positions are kept to 1/256 pixel, and a point within that of the edge may fall on either side of it
@@ -93,14 +94,39 @@ def test_sizes_that_are_no_multiple_of_four_are_padded_and_cropped(size: tuple[i
     np.testing.assert_array_equal(out, pair.visible.pixels)
 
 
+@pytest.mark.parametrize("thermal", [PixelFormat.Y16, PixelFormat.Y16_BE])
 @pytest.mark.parametrize(("bits", "width"), [(14, 1), (16, 4), (12, 1)])
-def test_histogram_counts_every_reading_once(bits: int, width: int) -> None:
+def test_histogram_counts_every_reading_once(thermal: PixelFormat, bits: int, width: int) -> None:
     sizes = ((32, 24), (20, 16))
-    pair, _, pack = packed(PixelFormat.GREY, PixelFormat.Y16, sizes, np.diag([0.6, 0.6, 1]), 5, bits=bits)
+    pair, _, pack = packed(PixelFormat.GREY, thermal, sizes, np.diag([0.6, 0.6, 1]), 5, bits=bits)
     histogram, bin_width = pack.histogram()
     assert bin_width == width
-    expected = np.bincount(pair.thermal.pixels.reshape(-1) // width, minlength=histogram.size)
-    np.testing.assert_array_equal(histogram, expected)
+    seen = reference.readings(pair.thermal.pixels, thermal).reshape(-1).astype(int)
+    np.testing.assert_array_equal(histogram, np.bincount(seen // width, minlength=histogram.size))
+
+
+@pytest.mark.parametrize("registration", [np.eye(3), np.diag([0.6, 0.7, 1])], ids=["registered", "warped"])
+@pytest.mark.parametrize("visible", VISIBLE_FORMATS)
+@pytest.mark.parametrize("thermal", THERMAL_FORMATS)
+def test_each_half_of_the_tensor_can_be_written_alone(visible, thermal, registration) -> None:
+    sizes = ((30, 22), (30, 22))
+    pair, both, pack = packed(visible, thermal, sizes, registration, 7, 100, 9000)
+    x = np.full_like(both, -1)
+    pack.pack_visible(pair.visible, x)
+    np.testing.assert_array_equal(x[:16], both[:16])
+    assert (x[16:] == -1).all()
+    x[:] = -1
+    pack.pack_thermal(pair.thermal, x, low=100, high=9000)
+    np.testing.assert_array_equal(x[16:], both[16:])
+    assert (x[:16] == -1).all()
+
+
+def test_luma_alone_is_written_as_grey_without_the_padding() -> None:
+    y = np.random.default_rng(3).random((16, 6, 8)).astype(np.float32)
+    out = np.zeros((22, 30, 3), np.uint8)
+    Unpack((PixelFormat.NV12, (30, 22))).grey(y, out)
+    grey = reference.shuffle(y.astype(float))[:22, :30, None] * 255
+    assert np.abs(out - grey).max() <= 0.51
 
 
 def test_to_rgb_leaves_rgb_as_it_is() -> None:

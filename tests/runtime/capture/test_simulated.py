@@ -334,7 +334,8 @@ def test_settings_cannot_be_changed() -> None:
         {"thermal_size_px": (320, 16)},
         {"visible_size_px": (641, 480), "visible_format": PixelFormat.NV12},
         {"visible_size_px": (640, 481), "visible_format": PixelFormat.NV12},
-        {"visible_format": PixelFormat.YUYV},
+        {"visible_size_px": (641, 480), "visible_format": PixelFormat.YUYV},
+        {"visible_format": PixelFormat.Y16},
         {"thermal_format": PixelFormat.RGB24},
     ],
 )

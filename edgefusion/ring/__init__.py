@@ -1,0 +1,1 @@
+"""Fused frames for other processes: a ring in shared memory, read without copying."""

@@ -1,0 +1,122 @@
+"""What the cameras that are not hardware have in common: buffers, and frames that are due at their time."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from typing import Any
+
+from edgefusion.core.errors import RunError
+from edgefusion.core.frames import Clock, Frame, PixelFormat, Pixels
+from edgefusion.core.geometry import Size
+from runtime.capture.base import StreamEndError
+from runtime.capture.buffers import Pool, allocate
+from runtime.capture.timeline import Seat
+
+Form = tuple[PixelFormat, Size]
+
+
+class PacedCamera(ABC):
+    """A camera that behaves as a driver with so many buffers: what is late is lost, oldest first.
+
+    Frames wait in free buffers until they are read. Where more are due than buffers are free, the oldest are dropped,
+    which shows as a gap in the sequence numbers. Without a rate nothing is ever late: ``read`` waits for a free buffer.
+    """
+
+    def __init__(self, seat: Seat, buffers: int) -> None:
+        self.facts: dict[str, Any] = {}
+        self._seat = seat
+        self._buffers = buffers
+        self._pool: Pool | None = None
+        self._arrays: list[Pixels] = []
+        self._opened_before = False
+
+    def open(self) -> tuple[PixelFormat, Size]:
+        """See ``Camera.open``."""
+        form = self._begin()
+        self._pool = Pool(self._buffers)
+        self._seat.timeline.start()
+        if self._opened_before and self._seat.timeline.rate:
+            self._skip_to(self._seat.timeline.now_ns())
+        self._opened_before = True
+        return form
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """See ``Camera.read``."""
+        pool = self._pool
+        if pool is None:
+            raise RunError("the camera is not open", remedy="open it first")
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            self._drop_missed(pool.free)
+            due_ns = self._due_ns(0)
+            if due_ns is None:
+                self._seat.leave()
+                raise StreamEndError("the recording is over")
+            if not pool.free:
+                if not pool.wait(deadline_s - time.monotonic()):
+                    return None
+            elif not self._seat.wait(due_ns, deadline_s):
+                return None
+            else:
+                return self._next(pool)
+
+    def close(self) -> None:
+        """See ``Camera.close``."""
+        self._pool, self._arrays = None, []
+        self._seat.leave()
+        self._end()
+
+    def _allocate(self, form: Form) -> None:
+        """Buffers that ``_take`` fills."""
+        self._arrays = allocate(*form, self._buffers)
+
+    def _next(self, pool: Pool) -> Frame:
+        place = pool.take()
+        try:
+            pixels, form, taken_ns, clock, number = self._take(place.number)
+            stamp_ns = self._seat.timeline.monotonic_ns(taken_ns)
+            return Frame(pixels, form, stamp_ns, clock, number, place)
+        except BaseException:
+            place()
+            raise
+        finally:
+            self._tell_others()
+
+    def _tell_others(self) -> None:
+        if self._seat.timeline.rate is None and (due_ns := self._due_ns(0)) is not None:
+            self._seat.join(due_ns)
+
+    def _drop_missed(self, free: int) -> None:
+        """Give up what a driver would have had no buffer for, or what others went past without waiting."""
+        timeline = self._seat.timeline
+        if timeline.rate is None:
+            if not self._seat.present:
+                self._skip_to(timeline.now_ns())
+            return
+        now_ns = timeline.now_ns()
+        while (newest_ns := self._due_ns(free)) is not None and newest_ns <= now_ns:
+            self._skip()
+
+    def _skip_to(self, own_ns: int) -> None:
+        while (due_ns := self._due_ns(0)) is not None and due_ns < own_ns:
+            self._skip()
+
+    @abstractmethod
+    def _begin(self) -> Form:
+        """Get ready to take frames; what they will be."""
+
+    @abstractmethod
+    def _due_ns(self, ahead: int) -> int | None:
+        """When, in its own time, the frame so many places after the next one is due; None: there is none."""
+
+    @abstractmethod
+    def _skip(self) -> None:
+        """Leave the next frame out."""
+
+    @abstractmethod
+    def _take(self, buffer: int) -> tuple[Pixels, PixelFormat, int, Clock, int]:
+        """The next frame: pixels (in that buffer, or its own), format, exposure in its own time, clock, number."""
+
+    def _end(self) -> None:  # noqa: B027 (not every kind has something)
+        """Give back what ``_begin`` took."""

@@ -1,0 +1,139 @@
+"""Time for cameras that are not hardware: both of a simulated rig or of a recording share one.
+
+Their own time begins at 0 with the drive or the recording. A timeline maps it onto CLOCK_MONOTONIC and says when a
+frame is due: at its time (``rate`` 1), faster or slower, or, without a rate, as soon as it is asked for. Without a rate
+the cameras go side by side: none takes a frame more than ``AHEAD_NS`` later than the next one of another, so that what
+reads them finds frames that belong together. A camera from which nobody reads for ``PATIENCE_S`` is not waited for.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Hashable
+
+AHEAD_NS = 100_000_000
+"""Enough for the next frame to be there when one is paired."""
+
+PATIENCE_S = 1.0
+
+_shared: weakref.WeakValueDictionary[Hashable, Timeline] = weakref.WeakValueDictionary()
+_sharing = threading.Lock()
+
+
+class Timeline:
+    """The time of one drive or recording in this process; it lasts as long as one of its cameras.
+
+    Args:
+        rate: own time per real time; None: frames are due when they are asked for.
+    """
+
+    def __init__(self, rate: float | None) -> None:
+        self.rate = rate
+        self.changed = threading.Condition()
+        self.seats: weakref.WeakSet[Seat] = weakref.WeakSet()
+        self._origin_ns: int | None = None
+        self._loop_ns: int | None = None
+
+    @classmethod
+    def shared(cls, key: Hashable, rate: float | None) -> Timeline:
+        """The one timeline of all cameras with an equal key and rate that exist now."""
+        with _sharing:
+            found = _shared.get((key, rate))
+            if found is None:
+                found = _shared[key, rate] = cls(rate)
+            return found
+
+    @property
+    def started(self) -> bool:
+        """Whether a camera was opened."""
+        return self._origin_ns is not None
+
+    def start(self) -> None:
+        """Let time 0 be now, unless it has begun."""
+        with self.changed:
+            if self._origin_ns is None:
+                self._origin_ns = time.monotonic_ns()
+
+    def monotonic_ns(self, own_ns: int) -> int:
+        """CLOCK_MONOTONIC at a time of its own, once it was started; without a rate as if it were 1."""
+        assert self._origin_ns is not None  # noqa: S101 (nobody asks before ``start``)
+        return self._origin_ns + (own_ns if self.rate in (None, 1) else round(own_ns / self.rate))
+
+    def now_ns(self) -> int:
+        """Its own time now: without a rate, that of the camera farthest ahead."""
+        if self.rate is None:
+            with self.changed:
+                return max((seat.next_ns for seat in self.seats if seat.present), default=0)
+        return round((time.monotonic_ns() - self.monotonic_ns(0)) * self.rate)
+
+    def loop_ns(self, frames: int) -> int:
+        """How long so many frames of the fastest camera last, as it was when this was first asked."""
+        with self.changed:
+            if self._loop_ns is None:
+                self._loop_ns = round(frames * 1e9 / max(seat.fps for seat in self.seats))
+            return self._loop_ns
+
+
+class Seat:
+    """One camera's place on a timeline.
+
+    Attributes:
+        next_ns: its own time of the frame that it takes next.
+        present: whether others wait for it where there is no rate.
+    """
+
+    def __init__(self, timeline: Timeline, fps: float = 1.0) -> None:
+        self.timeline = timeline
+        self.fps = fps
+        self.next_ns = 0
+        self.present = not timeline.started
+        self._patient_until_s: float | None = None
+        with timeline.changed:
+            timeline.seats.add(self)
+
+    def leave(self) -> None:
+        """Nobody waits for this camera any more; it comes back with its next frame."""
+        with self.timeline.changed:
+            self.present = False
+            self.timeline.changed.notify_all()
+
+    def join(self, next_ns: int) -> None:
+        """It takes frames, the next at ``next_ns``."""
+        with self.timeline.changed:
+            self.next_ns, self.present = next_ns, True
+            self.timeline.changed.notify_all()
+
+    def wait(self, due_ns: int, deadline_s: float) -> bool:
+        """Wait until a frame is due, or until ``time.monotonic()`` is ``deadline_s``; whether it is due."""
+        if self.timeline.rate is None:
+            return self._wait_for_others(due_ns, deadline_s)
+        due_s = self.timeline.monotonic_ns(due_ns) / 1e9
+        _sleep_until(min(due_s, deadline_s))
+        return due_s <= time.monotonic()
+
+    def _wait_for_others(self, due_ns: int, deadline_s: float) -> bool:
+        self.join(due_ns)
+        with self.timeline.changed:
+            while behind := self._behind(due_ns):
+                now_s = time.monotonic()
+                # Kept from call to call: a reader may ask more often than that.
+                self._patient_until_s = self._patient_until_s or now_s + PATIENCE_S
+                if now_s >= self._patient_until_s:
+                    for seat in behind:
+                        seat.present = False
+                elif now_s >= deadline_s:
+                    return False
+                else:
+                    self.timeline.changed.wait(min(self._patient_until_s, deadline_s) - now_s)
+            self._patient_until_s = None
+        return True
+
+    def _behind(self, due_ns: int) -> list[Seat]:
+        return [seat for seat in self.timeline.seats if seat.present and seat.next_ns + AHEAD_NS < due_ns]
+
+
+def _sleep_until(moment_s: float) -> None:
+    while (left_s := moment_s - time.monotonic()) > 0:
+        time.sleep(left_s)

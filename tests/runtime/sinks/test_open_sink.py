@@ -1,0 +1,38 @@
+"""Which sink an ``--output`` names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgefusion.core.errors import MachineError, UsageError
+from runtime.sinks import FILES, KINDS, open_sink
+
+
+@pytest.mark.parametrize(
+    ("output", "name"),
+    [("fused.MP4", "VideoSink"), ("fused.mkv", "VideoSink"), ("fused.mcap", "McapSink"), ("fused", "ImageSink")],
+)
+def test_a_file_by_its_suffix_else_a_folder(tmp_path: Path, output: str, name: str) -> None:
+    sink = open_sink(str(tmp_path / output), fps=30)
+    assert type(sink).__name__ == name
+    sink.abandon()
+
+
+def test_nothing_by_default() -> None:
+    assert type(open_sink(None, fps=30)).__name__ == "NullSink"
+
+
+def test_what_cannot_be_written_names_what_can(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot write \.gif; a folder, or one of \.mp4.*\.mcap"):
+        open_sink(str(tmp_path / "fused.gif"), fps=30)
+    with pytest.raises(MachineError, match="no such folder"):
+        open_sink(str(tmp_path / "no" / "fused.mp4"), fps=30)
+
+
+def test_a_folder_may_look_like_a_file(tmp_path: Path) -> None:
+    (tmp_path / "v1.2").mkdir()
+    assert type(open_sink(str(tmp_path / "v1.2"), fps=30)).__name__ == "ImageSink"
+    assert set(KINDS) == {"v4l2", "rerun"}
+    assert set(FILES) == {".mcap"}
