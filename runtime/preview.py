@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from edgefusion.kernels.cpu import to_rgb
 from edgefusion.recordings.images import write_png
-from edgefusion.ring import Slot
+from edgefusion.ring.writer import Slot
 from runtime.fusion import Fusion
 from runtime.pipeline.lane import Lane
 from runtime.sync.moments import Moment

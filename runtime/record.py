@@ -66,9 +66,7 @@ class RunRecord(_Part):
     machine: Machine
 
 
-def make_record(
-    lane: Lane, bundle: Bundle, *, source: str, outputs: list[str], paced_fps: float | None
-) -> RunRecord:
+def make_record(lane: Lane, bundle: Bundle, *, source: str, outputs: list[str], paced_fps: float | None) -> RunRecord:
     """The record of a lane that has ended."""
     statistics, facts = lane.statistics, lane.fusion.built.facts
     latency = statistics.latency

@@ -13,7 +13,7 @@ from edgefusion.core.devices import Device, find_device
 from edgefusion.core.errors import MachineError, RunError, UsageError
 from edgefusion.core.rig import Output
 from edgefusion.core.signing import load_signed
-from edgefusion.ring import Slot
+from edgefusion.ring.writer import Slot
 from runtime import log
 from runtime.build import Asked, fastest
 from runtime.fusion import Fusion
@@ -122,7 +122,9 @@ def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, preview: Pre
     wanted = [*source.outputs, *(Output(to=to) for to in settings.outputs)]
     if settings.view:
         wanted.append(Output(to=f"rerun:{source.name}"))
-    outputs = Outputs(wanted, fps=source.fps, live=source.live, failed=lambda to, error: _failed(source.name, to, error))
+    outputs = Outputs(
+        wanted, fps=source.fps, live=source.live, failed=lambda to, error: _failed(source.name, to, error)
+    )
     lane = Lane(
         source.name, source.moments, fusion, outputs,
         frames=source.frames, deadline_ms=source.policy.deadline_ms, stills=source.stills, observe=observe,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from edgefusion.core.frames import Flag, FusedInfo
-from edgefusion.ring import Slot
+from edgefusion.ring.writer import Slot
 from runtime.fusion import Fusion
 from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.statistics import Statistics

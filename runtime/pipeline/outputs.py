@@ -9,7 +9,7 @@ from edgefusion.core import rig
 from edgefusion.core.errors import RunError, UsageError
 from edgefusion.core.frames import FramePair, FusedInfo
 from edgefusion.core.geometry import Size
-from edgefusion.ring import RingWriter, Slot
+from edgefusion.ring.writer import RingWriter, Slot
 from runtime.sinks import open_sink
 from runtime.sinks.worker import SinkThread
 
@@ -102,7 +102,7 @@ class Outputs:
         """What became of each output."""
         ring = []
         if self._ring and self._writer:
-            ring = [{"to": self._ring.to, "state": "open", "readers": self._writer.readers()}]
+            ring = [{"to": self._ring.to, "state": "open", "readers": len(self._writer.readers())}]
         return ring + [thread.status() for thread in self._threads]
 
     def close(self) -> None:

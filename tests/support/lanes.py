@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,8 @@ def make_fusion() -> Fusion:
 
 
 def pairs(count: int, seed: int = 0) -> list[FramePair]:
-    return [noise_pair(PixelFormat.RGB24, PixelFormat.Y16, SIZES, seed + k) for k in range(count)]
+    noise = (noise_pair(PixelFormat.RGB24, PixelFormat.Y16, SIZES, seed + k) for k in range(count))
+    return [replace(pair, name=f"{k:03d}") for k, pair in enumerate(noise)]
 
 
 @dataclass

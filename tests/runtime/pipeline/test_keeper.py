@@ -74,7 +74,7 @@ def test_without_a_watchdog_a_turn_may_take_any_time() -> None:
 
 
 def test_a_run_puts_its_status_into_the_ring(ring_name: str) -> None:
-    from edgefusion.ring import read_status
+    from edgefusion.ring.status import read_status
 
     run = Run(itertools.cycle(pairs(2)), outputs=(f"ring:{ring_name}",), fps=100)
     thread = threading.Thread(target=run.go)

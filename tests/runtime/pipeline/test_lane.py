@@ -12,7 +12,7 @@ from scenes import noise_pair
 
 from edgefusion.core.errors import RunError
 from edgefusion.core.frames import FramePair, PixelFormat
-from edgefusion.recordings.images import read_image
+from edgefusion.recordings.images import read_visible
 from runtime.pipeline.statistics import STAGES, WARM_UP_FRAMES
 
 
@@ -101,7 +101,7 @@ def test_a_recording_waits_for_its_outputs_and_loses_nothing(tmp_path: Path) -> 
     written = sorted((tmp_path / "pictures").iterdir())
     assert len(written) == 40
     for path, image in zip(written, run.images, strict=True):
-        np.testing.assert_array_equal(read_image(path), image)
+        np.testing.assert_array_equal(read_visible(path), image)
 
 
 def test_stills_do_not_inherit_the_thermal_range_of_the_one_before() -> None:
