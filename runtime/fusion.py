@@ -68,7 +68,7 @@ class Fusion:
         return other
 
     def warm_up(self, visible: Form, thermal: Form) -> None:
-        """Make ready for frames of these forms, and run every stage: the first frames of a camera come at full speed."""
+        """Make ready for frames of these forms and run every stage, so that a camera's first frames come at full speed."""
         frames = [Frame(np.zeros(form[0].array_shape(*form[1]), form[0].dtype), form[0], 0, "monotonic", 0)
                   for form in (visible, thermal)]  # fmt: skip
         for _ in range(WARM_UP_RUNS):

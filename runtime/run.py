@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +123,7 @@ def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, preview: Pre
     wanted = [*source.outputs, *(Output(to=to) for to in settings.outputs)]
     if settings.view:
         wanted.append(Output(to=f"rerun:{source.name}"))
-    outputs = Outputs(
-        wanted, fps=source.fps, live=source.live, failed=lambda to, error: _failed(source.name, to, error)
-    )
+    outputs = Outputs(wanted, fps=source.fps, live=source.live, failed=partial(_failed, source.name))
     lane = Lane(
         source.name, source.moments, fusion, outputs,
         frames=source.frames, deadline_ms=source.policy.deadline_ms, stills=source.stills, observe=observe,

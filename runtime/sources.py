@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from edgefusion.core.errors import RigError, UsageError
-from edgefusion.core.frames import PixelFormat
+from edgefusion.core.frames import FramePair, PixelFormat
 from edgefusion.core.rig import Camera, Output, Policy, Rig, ThermalCamera, load_rig, registered
 from edgefusion.kernels.inputs import Registration
 from edgefusion.kernels.layout import Form
@@ -85,7 +85,7 @@ class Source:
     forms: tuple[Form, Form] | None = None
     frames: int | None = None
     expected: int | None = None
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     outputs: tuple[Output, ...] = ()
 
 
@@ -112,7 +112,7 @@ def open_sources(settings: Wanted, *, stop: threading.Event, wake: threading.Con
 def _simulated(settings: Wanted, stop: threading.Event) -> Source:
     rig = SimulatedRig(seed=settings.seed, fog=settings.fog)
     frames = SIMULATED_FRAMES if settings.frames is None else settings.frames or None
-    pairs = map(rig.render, itertools.count())
+    pairs: Iterable[FramePair] = map(rig.render, itertools.count())
     if settings.prerender:
         pairs = itertools.cycle([rig.render(index) for index in range(settings.prerender)])
     return Source(

@@ -89,5 +89,5 @@ def split_device(device: str) -> tuple[str, str]:
 
 def shown_device(device: str) -> str:
     """A ``device`` as it may be printed: without the password of a URL."""
-    kind, address = split_device(device)
+    kind, _ = split_device(device)
     return re.sub(r"//[^@/]*@", "//", device) if kind == "rtsp" else device

@@ -18,8 +18,8 @@ class Statistics:
     """Counts and times of one rig's frames.
 
     ``latency`` is from exposure to published where frames come live or paced, else from the moment the source handed
-    the pair over. ``seconds`` is wall-clock time since the first pair was asked for. ``sink`` is what the loop spends on
-    publishing and on handing the frame to the threads of other outputs.
+    the pair over. ``seconds`` is wall-clock time since the first pair was asked for. ``sink`` is what the loop spends
+    on publishing and on handing the frame to the threads of other outputs.
 
     Attributes:
         frames: published.
