@@ -195,7 +195,8 @@ def _to_nearest(ours: npt.NDArray[np.int64], theirs: npt.NDArray[np.int64]) -> n
     """The distance of each of ours to the nearest of theirs, which are sorted."""
     after = np.searchsorted(theirs, ours).clip(0, len(theirs) - 1)
     before = (after - 1).clip(0)
-    return np.minimum(np.abs(theirs[after] - ours), np.abs(theirs[before] - ours))
+    nearest: npt.NDArray[np.int64] = np.minimum(np.abs(theirs[after] - ours), np.abs(theirs[before] - ours))
+    return nearest
 
 
 def _of_pairs(pairs: dict[str, Any] | None, rig: Rig, say: Say) -> Iterator[Finding]:
