@@ -21,6 +21,9 @@ from runtime.capture.base import StreamEndError, open_camera
 from runtime.rig.findings import Finding, RigReport, Say
 
 PATIENCE_S = 0.25
+FIRST_S = 5.0
+"""A camera may take so long until its first frame; the time to watch it begins there."""
+
 RATE_MARGIN = 0.1
 """A rate this much off what was asked for is worth a warning."""
 
@@ -96,11 +99,13 @@ def watch(side: Side, settings: Camera, seen: Seen, *, seconds: float) -> None:
         camera = open_camera(side, settings)
         try:
             seen.form = camera.open()
-            end_s = time.monotonic() + seconds
+            end_s = time.monotonic() + max(seconds, FIRST_S)
             while time.monotonic() < end_s:
                 frame = camera.read(PATIENCE_S)
                 if frame is not None:
+                    first = not seen.exposures_ns
                     _note(frame, seen, settings.time_offset_ns)
+                    end_s = time.monotonic() + seconds if first else end_s
             seen.facts = dict(camera.facts)
         finally:
             camera.close()
