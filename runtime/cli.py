@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -240,6 +241,29 @@ def doctor(as_json: bool) -> None:
     click.echo(tables.doctor_json(findings) if as_json else tables.doctor_table(findings))
     if any(finding.needed and not finding.ok for finding in findings):
         raise SystemExit(3)
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--watch", "watched", is_flag=True, help="Again every second, until Ctrl-C.")
+@_json_option
+def status(name: str | None, watched: bool, as_json: bool) -> None:
+    """Say how running instances fare, by their rings: all of this machine, or the one of that NAME.
+
+    Exit code 5 if one is dead, stuck or has lost a camera.
+    """
+    from runtime import status as room
+
+    def show(rings: list[dict[str, Any]]) -> None:
+        if watched and not as_json and sys.stdout.isatty():
+            click.clear()
+        click.echo(room.to_json(rings, indent=None if watched else 2) if as_json else room.describe(rings))
+
+    if watched:
+        raise SystemExit(room.watch(name, show))
+    rings = room.collect(name)
+    show(rings)
+    raise SystemExit(room.exit_code(rings))
 
 
 @click.group()

@@ -47,6 +47,8 @@ class Device(Protocol):
     def name(self) -> str: ...  # noqa: D102
     @property
     def formats(self) -> Sequence[Offer]: ...  # noqa: D102
+    @property
+    def problem(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ def simulated() -> tuple[Choice, Choice, Matrix]:
     from runtime.capture.simulated import SimulatedRig
 
     rig = SimulatedRig()
-    visible = Choice("simulated:seed=0", rig.visible_format, rig.visible_size_px, "a drive through the night")
-    thermal = Choice("simulated:seed=0", rig.thermal_format, rig.thermal_size_px, "the same drive")
+    visible = Choice("simulated:seed=0,prerender=60", rig.visible_format, rig.visible_size_px, "a drive through the night")
+    thermal = Choice("simulated:seed=0,prerender=60", rig.thermal_format, rig.thermal_size_px, "the same drive")
     return visible, thermal, rig.registration
 
 
@@ -75,14 +77,15 @@ def chosen(devices: Iterable[Device]) -> tuple[Choice, Choice, Matrix]:
     Raises:
         MachineError: there are no two that could be a visible and a thermal camera.
     """
-    usable = [device for device in devices if device.formats]
+    there = list(devices)
+    usable = [device for device in there if device.formats]
     thermals = sorted((device for device in usable if _likeness(device)), key=_likeness, reverse=True)
     for thermal in thermals:
         for visible in sorted(usable, key=_likeness):
             if visible is not thermal and _best(visible, VISIBLE_ORDER):
                 pair = _choice(visible, VISIBLE_ORDER), _choice(thermal, THERMAL_ORDER)
                 return (*pair, resize_map(pair[0].size_px, pair[1].size_px))
-    found = "; ".join(f"{device.path}: {device.name}, {_formats(device)}" for device in usable) or "none"
+    found = "; ".join(f"{each.path}: {each.problem or f'{each.name}, {_formats(each)}'}" for each in there) or "none"
     raise MachineError(
         "no visible and thermal camera were found side by side",
         where="V4L2 devices",

@@ -21,6 +21,9 @@ from runtime.capture.base import StreamEndError, open_camera
 from runtime.rig.findings import Finding, RigReport, Say
 
 PATIENCE_S = 0.25
+FIRST_S = 5.0
+"""A camera may take so long until its first frame; the time to watch it begins there."""
+
 RATE_MARGIN = 0.1
 """A rate this much off what was asked for is worth a warning."""
 
@@ -96,11 +99,13 @@ def watch(side: Side, settings: Camera, seen: Seen, *, seconds: float) -> None:
         camera = open_camera(side, settings)
         try:
             seen.form = camera.open()
-            end_s = time.monotonic() + seconds
+            end_s = time.monotonic() + max(seconds, FIRST_S)
             while time.monotonic() < end_s:
                 frame = camera.read(PATIENCE_S)
                 if frame is not None:
+                    first = not seen.exposures_ns
                     _note(frame, seen, settings.time_offset_ns)
+                    end_s = time.monotonic() + seconds if first else end_s
             seen.facts = dict(camera.facts)
         finally:
             camera.close()
@@ -195,7 +200,8 @@ def _to_nearest(ours: npt.NDArray[np.int64], theirs: npt.NDArray[np.int64]) -> n
     """The distance of each of ours to the nearest of theirs, which are sorted."""
     after = np.searchsorted(theirs, ours).clip(0, len(theirs) - 1)
     before = (after - 1).clip(0)
-    return np.minimum(np.abs(theirs[after] - ours), np.abs(theirs[before] - ours))
+    nearest: npt.NDArray[np.int64] = np.minimum(np.abs(theirs[after] - ours), np.abs(theirs[before] - ours))
+    return nearest
 
 
 def _of_pairs(pairs: dict[str, Any] | None, rig: Rig, say: Say) -> Iterator[Finding]:

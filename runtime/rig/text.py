@@ -32,7 +32,8 @@ def describe(report: RigReport) -> str:
             f"pairs: {report.pairs['within_tolerance']:.0%} within the tolerance, "
             f"skew p50 {skew['p50']:g} ms, max {skew['max']:g} ms"
         )
-    return "\n".join(lines + [_finding(report.path, each) for each in report.findings])
+    ordered = sorted(report.findings, key=lambda finding: finding.line or 0)
+    return "\n".join(lines + [_finding(report.path, each) for each in ordered])
 
 
 def _summary(report: RigReport) -> str:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-import numpy as np
-
 from edgefusion.core.errors import UsageError
-from edgefusion.core.frames import Frame, FramePair, FusedInfo, Pixels
+from edgefusion.core.frames import FramePair, FusedInfo
 from edgefusion.recordings.pairing import Side
 from runtime.sinks import Rgb, Sink
+from runtime.sinks.buffers import Buffers
 
 
 class Held(Protocol):
@@ -32,29 +31,6 @@ class _Waiting:
     info: FusedInfo
     inputs: FramePair | None
     slot: Held
-
-
-class _Buffers:
-    """Memory for camera frames of one side, used again and again; what no longer fits a frame is let go.
-
-    Copied by one thread, released by another: append and pop of a list are each one step.
-    """
-
-    def __init__(self) -> None:
-        self._free: list[Pixels] = []
-
-    def copy(self, frame: Frame) -> Frame:
-        """The frame in memory of ours."""
-        pixels = self._take(frame.pixels)
-        np.copyto(pixels, frame.pixels, casting="no")
-        return replace(frame, pixels=pixels, release=lambda: self._free.append(pixels))
-
-    def _take(self, like: Pixels) -> Pixels:
-        while self._free:
-            pixels = self._free.pop()
-            if (pixels.shape, pixels.dtype) == (like.shape, like.dtype):
-                return pixels
-        return np.empty_like(like, order="C")
 
 
 class SinkThread:
@@ -83,7 +59,7 @@ class SinkThread:
         self.copies = 0
         self._sink, self._depth, self._blocks = sink, depth, wait
         self._waiting: deque[_Waiting] = deque()
-        self._buffers: dict[Side, _Buffers] = {"visible": _Buffers(), "thermal": _Buffers()}
+        self._buffers: dict[Side, Buffers] = {"visible": Buffers(), "thermal": Buffers()}
         self._turn = threading.Condition()
         self._end: Literal["", "close", "abandon"] = ""
         self._written = self._dropped = 0

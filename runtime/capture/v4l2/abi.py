@@ -13,7 +13,8 @@ from typing import Any
 ANY_DIRECTION, WRITE, READ = 3, 1, 2
 
 
-def _number(direction: int, kind: str, number: int, argument: Any) -> int:
+def request_number(direction: int, kind: str, number: int, argument: Any) -> int:
+    """The number of a request; the header's ``_IOC``."""
     return direction << 30 | sizeof(argument) << 16 | ord(kind) << 8 | number
 
 
@@ -297,23 +298,25 @@ class DmabufSync(Structure):
 
 
 SYNC_START_READ, SYNC_END_READ = 1, 1 | 4
+CLOSE_ON_EXEC = 1
+"""Flag of ``UdmabufCreate``."""
 
-QUERYCAP = _number(READ, "V", 0, Capability)
-ENUM_FMT = _number(ANY_DIRECTION, "V", 2, FormatDescription)
-S_FMT = _number(ANY_DIRECTION, "V", 5, Format)
-REQBUFS = _number(ANY_DIRECTION, "V", 8, RequestBuffers)
-QUERYBUF = _number(ANY_DIRECTION, "V", 9, Buffer)
-QBUF = _number(ANY_DIRECTION, "V", 15, Buffer)
-EXPBUF = _number(ANY_DIRECTION, "V", 16, ExportBuffer)
-DQBUF = _number(ANY_DIRECTION, "V", 17, Buffer)
-STREAMON = _number(WRITE, "V", 18, c_int32)
-STREAMOFF = _number(WRITE, "V", 19, c_int32)
-G_PARM = _number(ANY_DIRECTION, "V", 21, StreamParameters)
-S_PARM = _number(ANY_DIRECTION, "V", 22, StreamParameters)
-ENUM_FRAMESIZES = _number(ANY_DIRECTION, "V", 74, FrameSize)
-ENUM_FRAMEINTERVALS = _number(ANY_DIRECTION, "V", 75, FrameInterval)
-DQEVENT = _number(READ, "V", 89, Event)
-SUBSCRIBE_EVENT = _number(WRITE, "V", 90, EventSubscription)
-DMA_HEAP_ALLOC = _number(ANY_DIRECTION, "H", 0, DmaHeapAllocation)
-UDMABUF_CREATE = _number(WRITE, "u", 0x42, UdmabufCreate)
-DMA_BUF_SYNC = _number(WRITE, "b", 0, DmabufSync)
+QUERYCAP = request_number(READ, "V", 0, Capability)
+ENUM_FMT = request_number(ANY_DIRECTION, "V", 2, FormatDescription)
+S_FMT = request_number(ANY_DIRECTION, "V", 5, Format)
+REQBUFS = request_number(ANY_DIRECTION, "V", 8, RequestBuffers)
+QUERYBUF = request_number(ANY_DIRECTION, "V", 9, Buffer)
+QBUF = request_number(ANY_DIRECTION, "V", 15, Buffer)
+EXPBUF = request_number(ANY_DIRECTION, "V", 16, ExportBuffer)
+DQBUF = request_number(ANY_DIRECTION, "V", 17, Buffer)
+STREAMON = request_number(WRITE, "V", 18, c_int32)
+STREAMOFF = request_number(WRITE, "V", 19, c_int32)
+G_PARM = request_number(ANY_DIRECTION, "V", 21, StreamParameters)
+S_PARM = request_number(ANY_DIRECTION, "V", 22, StreamParameters)
+ENUM_FRAMESIZES = request_number(ANY_DIRECTION, "V", 74, FrameSize)
+ENUM_FRAMEINTERVALS = request_number(ANY_DIRECTION, "V", 75, FrameInterval)
+DQEVENT = request_number(READ, "V", 89, Event)
+SUBSCRIBE_EVENT = request_number(WRITE, "V", 90, EventSubscription)
+DMA_HEAP_ALLOC = request_number(ANY_DIRECTION, "H", 0, DmaHeapAllocation)
+UDMABUF_CREATE = request_number(WRITE, "u", 0x42, UdmabufCreate)
+DMA_BUF_SYNC = request_number(WRITE, "b", 0, DmabufSync)

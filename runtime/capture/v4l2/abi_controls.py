@@ -5,7 +5,7 @@ from __future__ import annotations
 from ctypes import Structure, Union, c_char, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 from enum import IntEnum, IntFlag
 
-from runtime.capture.v4l2.abi import ANY_DIRECTION, _number
+from runtime.capture.v4l2.abi import ANY_DIRECTION, request_number
 
 
 class Kind(IntEnum):
@@ -113,9 +113,8 @@ class ExtControls(Structure):
     )
 
 
-S_CTRL = _number(ANY_DIRECTION, "V", 28, Control)
-G_CTRL = _number(ANY_DIRECTION, "V", 27, Control)
-QUERYCTRL = _number(ANY_DIRECTION, "V", 36, QueryControl)
-QUERYMENU = _number(ANY_DIRECTION, "V", 37, QueryMenu)
-S_EXT_CTRLS = _number(ANY_DIRECTION, "V", 72, ExtControls)
-QUERY_EXT_CTRL = _number(ANY_DIRECTION, "V", 103, QueryExtControl)
+S_CTRL = request_number(ANY_DIRECTION, "V", 28, Control)
+QUERYCTRL = request_number(ANY_DIRECTION, "V", 36, QueryControl)
+QUERYMENU = request_number(ANY_DIRECTION, "V", 37, QueryMenu)
+S_EXT_CTRLS = request_number(ANY_DIRECTION, "V", 72, ExtControls)
+QUERY_EXT_CTRL = request_number(ANY_DIRECTION, "V", 103, QueryExtControl)

@@ -234,7 +234,7 @@ def _from_memfd(length: int) -> int:
     try:
         os.ftruncate(memory, length)
         fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)  # it must not shrink under the driver
-        request = abi.UdmabufCreate(memfd=memory, flags=1, size=length)
+        request = abi.UdmabufCreate(memfd=memory, flags=abi.CLOSE_ON_EXEC, size=length)
         return ioctl(maker, abi.UDMABUF_CREATE, request)
     finally:
         os.close(memory)

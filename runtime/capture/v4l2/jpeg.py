@@ -25,14 +25,17 @@ class JpegDecoder:
     def __init__(self, pixel_format: PixelFormat, size_px: Size) -> None:
         self._name, self._size_px = _NAMES[pixel_format], size_px
         self._codec = av.CodecContext.create("mjpeg", "r")
+        self._codec.options = {"err_detect": "explode"}  # or it makes up what is missing
         self._reformat = VideoReformatter()
 
     def __call__(self, data: Bytes, out: Pixels) -> bool:
-        """Decode into ``out``; False if the image is damaged.
+        """Decode into ``out``; False if the image is damaged, other than in its last few blocks.
 
         Raises:
             InputError: it is of another size.
         """
+        if not data.size:  # to the decoder that would be the end of the stream
+            return False
         try:
             frames = self._codec.decode(av.Packet(data.tobytes()))
         except av.FFmpegError:

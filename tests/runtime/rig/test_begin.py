@@ -27,11 +27,12 @@ class Device:
     path: str
     name: str
     formats: tuple[Offer, ...]
+    problem: str = ""
 
 
 WEBCAM = Device("/dev/video0", "HD Webcam", (Offer("YUYV", ((640, 480), (1280, 720), (1920, 1080))), Offer("MJPEG")))
 BOSON = Device("/dev/video2", 'FLIR "Boson" 320', (Offer("Y16", ((320, 256),)), Offer("GREY", ((320, 256),))))
-METADATA = Device("/dev/video1", "HD Webcam", ())
+FORBIDDEN = Device("/dev/video1", "", (), "not permitted; join the group video")
 
 
 def test_a_simulated_rig_is_whole_and_exact(tmp_path: Path, edgefusion: Callable[..., Result]) -> None:
@@ -56,7 +57,7 @@ def test_what_is_there_already_stays_unless_forced(tmp_path: Path, edgefusion: C
 
 
 def test_the_camera_with_deep_readings_is_thermal(tmp_path: Path) -> None:
-    cameras = begin.chosen([BOSON, METADATA, WEBCAM])
+    cameras = begin.chosen([BOSON, FORBIDDEN, WEBCAM])
     begin.write_rig(tmp_path / "rig.toml", cameras, force=False)
     rig = load_rig(tmp_path / "rig.toml")
     assert (rig.visible.device, rig.visible.format, rig.visible.size_px) == (
@@ -78,8 +79,9 @@ def test_a_camera_that_sends_jpeg_only_is_decoded(tmp_path: Path) -> None:
     assert visible.format is PixelFormat.NV12
 
 
-@pytest.mark.parametrize("devices", [[], [WEBCAM], [BOSON], [WEBCAM, WEBCAM]])
+@pytest.mark.parametrize("devices", [[], [WEBCAM], [BOSON, FORBIDDEN], [WEBCAM, WEBCAM]])
 def test_without_two_cameras_what_there_is_is_listed(devices: list[Device]) -> None:
     with pytest.raises(MachineError, match="--simulated") as failed:
         begin.chosen(devices)
     assert all(device.path in str(failed.value) for device in devices)
+    assert all(device.problem in str(failed.value) for device in devices)

@@ -77,7 +77,7 @@ def test_a_malformed_rig_is_listed_line_by_line(tmp_path: Path, edgefusion: Call
         ([('device = "scripted:"\n', "")], "warning", "visible", "serves recordings"),
         ([('"scripted:"', '"/dev/video97"')], "warning", "visible.device", "/dev/video97 is not there now"),
         ([('"scripted:"', '"/dev/video97"')] * 2, "error", "thermal.device", "/dev/video97 is the visible camera"),
-        ([("bits", "fps = 0.9\nbits")], "error", "policy.lost_after_s", "the thermal camera would always count as lost"),
+        ([("bits", "fps = 0.9\nbits")], "error", "policy.lost_after_s", "the thermal camera would always count"),
         ([("bits", "fps = 9\nhold_s = 0.1\nbits"), ("[thermal]", "fps = 30\n[thermal]")], "warning", "thermal.hold_s",
          "comes every 0.11 s"),
         ([("0.5, 0.0, 0.0", "2.0, 0.0, 0.0"), ("0.0, 0.5, 0.0", "0.0, 2.0, 0.0")], "warning", "registration",

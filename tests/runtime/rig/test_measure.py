@@ -9,6 +9,7 @@ import rigcams
 from click.testing import Result
 
 from runtime.capture import base
+from runtime.rig import measure
 from runtime.rig.findings import RigReport
 from runtime.rig.job import check_rig
 
@@ -16,6 +17,7 @@ from runtime.rig.job import check_rig
 @pytest.fixture(autouse=True)
 def scripted_kind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(base.KINDS, "scripted", rigcams.KIND)
+    monkeypatch.setattr(measure, "FIRST_S", 1.0)
     yield
     assert rigcams.ScriptedCamera.opened == 0
 
