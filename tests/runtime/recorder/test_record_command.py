@@ -184,7 +184,7 @@ main()
 
 
 def started(*words: object, limit: int = 0) -> subprocess.Popen[str]:
-    path = [str(Path(cameras.__file__).parent), *sys.path]
+    path = [str(Path(scripted_cameras.__file__).parent), *sys.path]
     call = [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}{COMMAND}", str(limit), "record"]
     return subprocess.Popen([*call, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
