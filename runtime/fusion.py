@@ -68,19 +68,19 @@ class Fusion:
         return other
 
     def warm_up(self, visible: Form, thermal: Form) -> None:
-        """Make ready for frames of these forms and run every stage, so that a camera's first frames come at full speed."""
-        frames = [Frame(np.zeros(form[0].array_shape(*form[1]), form[0].dtype), form[0], 0, "monotonic", 0)
-                  for form in (visible, thermal)]  # fmt: skip
+        """Make ready for frames of these forms and run every stage: a camera's first frames come at full speed."""
+        pair = FramePair(_blank(visible), _blank(thermal))
         for _ in range(WARM_UP_RUNS):
-            self.fuse(FramePair(*frames))
-        self.pass_visible(frames[0], self._rgb)
+            self.fuse(pair)
+        self.pass_visible(pair.visible, self._rgb)
         self.forget()
 
     def prepare(self, visible: Frame | None, thermal: Frame | None) -> Size:
         """Make ready for frames of these forms, of which one may be missing if its form is known; their ``size_px``."""
-        for side, frame in (("visible", visible), ("thermal", thermal)):
-            if frame is not None:
-                self._forms[side] = (frame.format, frame.size_px)
+        if visible is not None:
+            self._forms["visible"] = (visible.format, visible.size_px)
+        if thermal is not None:
+            self._forms["thermal"] = (thermal.format, thermal.size_px)
         self._fit(self._forms["visible"], self._forms["thermal"])
         return self.size_px
 
@@ -152,3 +152,8 @@ class Fusion:
             self.engine = self.built.load()
             self._engines[size] = self.built, self.engine
         self._engine_size = size
+
+
+def _blank(form: Form) -> Frame:
+    pixel_format, size = form
+    return Frame(np.zeros(pixel_format.array_shape(*size), pixel_format.dtype), pixel_format, 0, "monotonic", 0)

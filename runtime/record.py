@@ -32,10 +32,10 @@ class Machine(_Part):
 class RunRecord(_Part):
     """One run of one rig, schema 2. Times are in ms unless named otherwise; None where nothing was measured.
 
-    ``latency_ms`` counts to the moment a frame is published, from ``latency_from``: the exposure (cameras and paced runs)
+    ``latency_ms`` counts to the moment a frame is published, from ``latency_from``: the exposure (cameras, paced runs)
     or the moment the source handed the pair over. ``dropped`` counts by cause, ``flagged`` published frames by what was
-    unusual about them, ``copies_per_frame`` copies of pixels beyond pack and unpack. ``fps`` is frames by wall-clock time
-    after warm-up; ``fusion_fps`` is 1 / (median pack + execute + unpack).
+    unusual about them, ``copies_per_frame`` copies of pixels beyond pack and unpack. ``fps`` is frames by wall-clock
+    time after warm-up; ``fusion_fps`` is 1 / (median pack + execute + unpack).
     """
 
     schema_version: int = Field(alias="schema")

@@ -60,7 +60,7 @@ class Output(_Part):
     to: str = Field(min_length=1, description="as --output takes it: ring:front, fused.mp4, v4l2:/dev/video9 ...")
     slots: int = Field(default=8, ge=3, le=64, description="of a ring")
     mode: str = Field(
-        "0600", pattern=r"^0?[0-7]{3}$", examples=["0640"], description="of a ring: who may read, in octal"
+        default="0600", pattern=r"^0?[0-7]{3}$", examples=["0640"], description="of a ring: who may read, in octal"
     )
     group: str | None = Field(default=None, description="of a ring: the group it belongs to")
 

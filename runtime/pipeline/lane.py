@@ -134,7 +134,7 @@ class Lane:
         """How often the pixels of a published frame, or of its inputs, were copied beyond pack and unpack."""
         cameras = self.moments.status().get("cameras", {}).values()
         sinks = self.outputs.copies / self.statistics.frames if self.statistics.frames else 0.0
-        return round(sum(camera.get("copies", 0) for camera in cameras) + self.fusion.copies + sinks, 3)
+        return round(sum(float(camera.get("copies", 0)) for camera in cameras) + self.fusion.copies + sinks, 3)
 
     def finish(self, *, interrupted: bool) -> None:
         """Close the outputs, once everything that waits there is written."""
