@@ -76,6 +76,9 @@ class Subscription(Iterator[RingFrame]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Stop reading. Frames that are still held stay as they are."""
         self._closed = True

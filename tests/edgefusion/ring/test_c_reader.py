@@ -1,0 +1,103 @@
+"""The C header, compiled and run against the Python writer."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from rings import SIZE, heard, process, publish, shade
+
+from edgefusion import read_status
+from edgefusion.ring.writer import RingWriter
+
+ROOT = Path(__file__).parents[3]
+HEADERS = ROOT / "edgefusion/ring"
+STRICT = ["-Wall", "-Wextra", "-Werror", "-O2", "-I", str(HEADERS)]
+GCC, GXX = shutil.which("gcc"), shutil.which("g++")
+
+HOLDER = r"""
+#include "edgefusion_ring.h"
+int main(int count, char **words) {
+    edgefusion_ring ring;
+    edgefusion_frame frame;
+    (void)count;
+    if (edgefusion_ring_open(&ring, words[1]) || edgefusion_ring_next(&ring, &frame, 5000) != 1) return 1;
+    printf("%d\n", (int)frame.info->frame_id), fflush(stdout);
+    if (getchar() == EOF) return 1;
+    for (size_t i = 0; i < 3 * (size_t)frame.width * frame.height; i++)
+        if (frame.rgb[i] != frame.info->frame_id % 251) return 1;
+    edgefusion_ring_release(&ring, &frame);
+    edgefusion_ring_close(&ring);
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the example reader and the holder."""
+    if not GCC:
+        pytest.skip("gcc is not installed")
+    folder = tmp_path_factory.mktemp("c")
+    (folder / "holder.c").write_text(HOLDER)
+    for source in (ROOT / "examples/ring_reader.c", folder / "holder.c"):
+        subprocess.run([GCC, "-std=c11", *STRICT, source, "-o", folder / source.stem], check=True)
+    return folder
+
+
+def test_it_prints_what_the_writer_wrote(compiled: Path, name: str) -> None:
+    with RingWriter(name, size_px=SIZE) as ring:
+        publish(ring, 41)
+        done = subprocess.run([compiled / "ring_reader", name, "1"], capture_output=True, text=True, check=True)
+        assert done.stdout == f"41 160x120 at 1000000041 ns, flags 0, mean {shade(41)}.000 \n"
+        assert not ring.readers()
+
+
+def test_it_reads_on_while_frames_come_and_ends_with_the_writer(compiled: Path, name: str) -> None:
+    with process("write", name) as writer:
+        assert heard(writer) == "begun"
+        with subprocess.Popen([compiled / "ring_reader", name], stdout=subprocess.PIPE, text=True) as reader:
+            lines = [heard(reader).split() for _ in range(200)]
+            assert [facts.alive for facts in read_status(name).readers or ()] == [True]
+            assert [facts.pid for facts in read_status(name).readers or ()] == [reader.pid]
+            writer.kill()
+            reader.communicate(timeout=30)
+            assert reader.returncode == 0
+    frames = [int(words[0]) for words in lines]
+    assert frames == sorted(set(frames))
+    assert all(words[8] == f"{shade(int(words[0]))}.000" for words in lines)
+
+
+def test_its_lease_holds_and_dies_with_it(compiled: Path, name: str) -> None:
+    with RingWriter(name, size_px=SIZE, slots=3) as ring:
+        publish(ring, 9)
+        holder = subprocess.Popen([compiled / "holder", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        with holder:
+            assert heard(holder) == "9"
+            assert all(publish(ring, frame_id) for frame_id in range(10, 40))
+            assert [(facts.alive, facts.leased) for facts in ring.readers()] == [(True, 1)]
+            holder.communicate("\n")
+        assert holder.returncode == 0
+        publish(ring, 40)
+        with subprocess.Popen([compiled / "holder", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            assert holder.stdout
+            assert holder.stdout.readline() == b"40\n"
+            holder.kill()
+        assert [facts.alive for facts in ring.readers()] == [False]
+        assert publish(ring, 41)
+        assert publish(ring, 42)
+
+
+def test_it_says_why_it_cannot_read(compiled: Path, name: str) -> None:
+    done = subprocess.run([compiled / "ring_reader", name], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, f"ring {name}: No such file or directory\n")
+
+
+def test_it_is_a_c_plus_plus_header_too(tmp_path: Path) -> None:
+    if not GXX:
+        pytest.skip("g++ is not installed")
+    source = tmp_path / "holder.cc"
+    source.write_text(HOLDER)
+    subprocess.run([GXX, "-std=c++17", *STRICT, source, "-o", tmp_path / "holder"], check=True)
