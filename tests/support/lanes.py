@@ -13,7 +13,8 @@ from scenes import noise_pair
 from edgefusion.core.bundle import load_bundle
 from edgefusion.core.devices import find_device
 from edgefusion.core.frames import FramePair, FusedInfo, PixelFormat
-from edgefusion.core.rig import Output
+from edgefusion.core.rig import Output, registered
+from edgefusion.kernels.inputs import Registration
 from runtime.fusion import Fusion
 from runtime.pipeline.lane import Lane, Moments
 from runtime.pipeline.loop import abandoned_on_error, run_lanes
@@ -24,8 +25,8 @@ from runtime.pipeline.stream import PairStream
 SIZES = ((96, 64), (48, 32))
 
 
-def make_fusion() -> Fusion:
-    return Fusion(load_bundle(), find_device("cpu"), precision="fp32", bits=14)
+def make_fusion(registration: Registration = registered) -> Fusion:
+    return Fusion(load_bundle(), find_device("cpu"), precision="fp32", registration=registration, bits=14)
 
 
 def pairs(count: int, seed: int = 0) -> list[FramePair]:

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import scripted_cameras
 import pytest
-from scripted_cameras import scripted_rig
+import scripted_cameras
 from click.testing import Result
 from mcap.reader import make_reader
+from scripted_cameras import scripted_rig
 
 from edgefusion.cli import COMMANDS
 from edgefusion.core.frames import PixelFormat
