@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -65,7 +65,7 @@ class Source:
         timeout_s: without a picture, the camera is lost.
     """
 
-    url: str
+    url: str = field(repr=False)
     shown: str
     transport: str
     timeout_s: float
@@ -239,6 +239,8 @@ class _Receiver:
             error = self._lost(NO_ANSWER)
         except av.FFmpegError as problem:
             error = self._lost(str(problem.strerror))
+        except Exception as problem:  # whoever reads must learn of it, whatever it is
+            error = self._lost(f"its pictures cannot be decoded: {problem!r}")
         finally:
             self._container.close()  # here: FFmpeg must not be reading while it is closed
         with self._changed:
