@@ -66,7 +66,9 @@ def simulated() -> tuple[Choice, Choice, Matrix]:
     from runtime.capture.simulated import SimulatedRig
 
     rig = SimulatedRig()
-    visible = Choice("simulated:seed=0,prerender=60", rig.visible_format, rig.visible_size_px, "a drive through the night")
+    visible = Choice(
+        "simulated:seed=0,prerender=60", rig.visible_format, rig.visible_size_px, "a drive through the night"
+    )
     thermal = Choice("simulated:seed=0,prerender=60", rig.thermal_format, rig.thermal_size_px, "the same drive")
     return visible, thermal, rig.registration
 
