@@ -30,7 +30,7 @@ class Atomics:
         store: (address, word), released.
         exchange: (address, expected, word) -> what was there; the word is stored if that was expected.
         set_bits, clear_bits, add: (address, word) -> what was there.
-        leased: (address, count, stride) -> the bits of ``count`` pairs of words (owner, bits) whose owner is not 0, or-ed.
+        leased: (address, count, stride) -> all bits of those of ``count`` pairs (owner, bits) that have an owner.
         fence: ().
     """
 
