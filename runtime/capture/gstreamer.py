@@ -12,7 +12,8 @@ are the pipeline's own buffers, not copied, unless their rows are padded or ``me
 A frame's time is its buffer's: the pipeline runs on CLOCK_MONOTONIC, and a live source says when it took the picture
 (``monotonic``). Where the source passes on a sender's own Unix or NTP time, as rtspsrc does with
 ``add-reference-timestamp-meta=true``, it is that (``realtime``). Without either it is when the frame came
-(``receive``). A source that is not live, such as a file, is played at its own rate, and ends.
+(``receive``). Of rtspsrc alone, the buffer's time is that of its arrival, smoothed. A source that is not live, such as
+a file, is played at its own rate, and ends.
 
 PyGObject and GStreamer are not installed by edgefusion: on Debian, Ubuntu and JetPack they are ``python3-gi``,
 ``gir1.2-gst-plugins-base-1.0`` and ``gstreamer1.0-plugins-base``, -good and so on.

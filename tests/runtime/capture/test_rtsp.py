@@ -85,6 +85,23 @@ def test_pictures_come_in_order_with_their_numbers_and_moments(running: Server, 
     assert before - 10**9 < moments[0] < moments[-1] <= time.monotonic_ns()
 
 
+def test_a_frame_carries_the_moment_its_own_picture_came_not_the_next_one_s() -> None:
+    interval_ns = 200_000_000
+    with serving("--fps", "5", "--tell") as server:
+        with watching(server) as camera:
+            taken = {}
+            for _ in range(6):
+                frame = take(camera)
+                taken[number(frame)] = frame.timestamp_ns
+                frame.release()
+        server.process.kill()
+        assert server.process.stdout is not None
+        sent = dict(tuple(map(int, line.split())) for line in server.process.stdout.read().splitlines())
+    late_ns = sorted(moment - sent[shown] for shown, moment in taken.items())
+    assert late_ns[0] >= 0
+    assert late_ns[3] < interval_ns / 2
+
+
 def test_nv12_is_the_stream_s_own_planes_copied_once(running: Server) -> None:
     with watching(running) as camera:
         frame = take(camera)
