@@ -1,7 +1,7 @@
 """``Pack`` and ``Unpack`` for a GPU, and for numba's simulator of one. Nothing is allocated after construction.
 
-Images are given as what their buffers hold, little-endian words [ceil(bytes / 4)] uint32 in memory that the GPU reaches,
-because that is how it reads them best. Whatever numba takes as a device array will do for any array here.
+Images are given as what their buffers hold, little-endian words [ceil(bytes / 4)] uint32 in memory that the GPU
+reaches, because that is how it reads them best. Whatever numba takes as a device array will do for any array here.
 
 Every call only enqueues work on the stream.
 """
@@ -48,9 +48,7 @@ class Pack:
         bins: of the histogram; 0 for GREY.
     """
 
-    def __init__(
-        self, visible: Form, thermal: Form, *, registration: Matrix, bits: int = 16, stream: Any = 0
-    ) -> None:
+    def __init__(self, visible: Form, thermal: Form, *, registration: Matrix, bits: int = 16, stream: Any = 0) -> None:
         check_packable(visible, thermal)
         shift = max(bits - HISTOGRAM_BITS, 0)
         self.bin_width, self.bins = 1 << shift, 2**HISTOGRAM_BITS if thermal[0].deep else 0

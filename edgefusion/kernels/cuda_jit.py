@@ -1,6 +1,6 @@
 """How functions are compiled for a GPU, and how a thread block reads an image row."""
 
-# mypy: disable-error-code="no-untyped-def,untyped-decorator,no-any-return"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator,no-any-return,attr-defined"
 # numba infers the types.
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import config, cuda
 
-THREADS = 8 if config.ENABLE_CUDASIM else 128
+THREADS = 4 if config.ENABLE_CUDASIM else 128
 """Of a block; a thread makes four neighbouring pixels of a row. The simulator runs each as a thread of the host."""
 
 ROW_WORDS = 3 * (THREADS + 1) + 2
@@ -34,7 +34,7 @@ def byte_at(words, index):
 
 @cuda.jit(device=True)
 def fetch_bytes(words, first, last, scratch):
-    """All threads of a block: the words that hold bytes ``first`` to ``last`` into scratch; where ``first`` is in it."""
+    """All threads of a block: the words with bytes ``first`` to ``last`` into scratch; where ``first`` is in it."""
     start = first >> 2
     for index in range(cuda.threadIdx.x, ((last + 3) >> 2) - start, cuda.blockDim.x):
         scratch[index] = words[start + index]

@@ -5,7 +5,7 @@ in words. ``stage`` takes the thermal readings into the GPU's own memory and cou
 several times. A thread of ``pack`` makes four neighbouring pixels of a row: one position of four phases.
 """
 
-# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator,no-any-return,attr-defined"
 # numba infers the types.
 
 from __future__ import annotations

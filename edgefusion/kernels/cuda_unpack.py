@@ -3,7 +3,7 @@
 The visible buffer is read and the image written as ``cuda_pack`` reads: once, by neighbouring threads.
 """
 
-# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator,no-any-return,attr-defined"
 # numba infers the types.
 
 from __future__ import annotations
