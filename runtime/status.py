@@ -36,7 +36,7 @@ def collect(name: str | None = None) -> list[dict[str, Any]]:
     Raises:
         EdgeFusionError: the ring that was named is not there, or cannot be read.
     """
-    from edgefusion.ring import list_rings, read_status
+    from edgefusion.ring.status import list_rings, read_status
 
     if name is not None:
         return [_facts(read_status(name))]

@@ -15,6 +15,7 @@ import pytest
 import edgefusion
 from edgefusion.core.frames import FusedInfo
 from edgefusion.core.rig import examine_rig
+from edgefusion.ring.writer import RingWriter
 from runtime.rig.check import check_static
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -70,7 +71,6 @@ def test_an_example_is_python_and_uses_what_there_is(path: Path) -> None:
 def test_gstreamer_gets_every_frame_of_a_ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gi = pytest.importorskip("gi", reason="PyGObject is not here")
     gi.require_version("Gst", "1.0")
-    ring = pytest.importorskip("edgefusion.ring")
     monkeypatch.setenv("EDGEFUSION_SHM", str(tmp_path))
     words = [
         sys.executable,
@@ -79,7 +79,7 @@ def test_gstreamer_gets_every_frame_of_a_ring(tmp_path: Path, monkeypatch: pytes
         "--pipeline",
         f"filesink location={tmp_path}/out",
     ]
-    with ring.RingWriter("film", size_px=(64, 48)) as writer, subprocess.Popen(words, stderr=subprocess.PIPE) as feeder:
+    with RingWriter("film", size_px=(64, 48)) as writer, subprocess.Popen(words, stderr=subprocess.PIPE) as feeder:
         deadline_s = time.monotonic() + 60
         while not writer.readers() and time.monotonic() < deadline_s:
             time.sleep(0.05)
@@ -101,6 +101,6 @@ def test_gstreamer_gets_every_frame_of_a_ring(tmp_path: Path, monkeypatch: pytes
 
 def test_every_example_is_listed() -> None:
     text = (EXAMPLES / "README.md").read_text()
-    for path in EXAMPLES.rglob("*"):
+    for path in (each for each in EXAMPLES.rglob("*") if "__pycache__" not in each.parts):
         if path.is_file() and path.name != "README.md":
             assert f"]({path.relative_to(EXAMPLES)})" in text

@@ -42,7 +42,6 @@ STATUS: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def own_rings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rings of a test are nobody else's; none is left at its end."""
-    pytest.importorskip("edgefusion.ring")
     monkeypatch.setenv("EDGEFUSION_SHM", str(tmp_path))
 
 
