@@ -17,7 +17,7 @@ import sys
 import gi
 
 gi.require_version("Gst", "1.0")
-from gi.repository import Gst  # noqa: E402  # the version is chosen first
+from gi.repository import GLib, Gst  # noqa: E402  # the version is chosen first
 
 import edgefusion  # noqa: E402
 
@@ -89,8 +89,8 @@ def main() -> None:
                     feeder.push(frame)
     except KeyboardInterrupt:
         pass
-    except edgefusion.EdgeFusionError as error:
-        sys.exit(str(error))
+    except (edgefusion.EdgeFusionError, GLib.Error) as error:
+        sys.exit(f"gstreamer_shmsink: {error}")
     finally:
         feeder.close()
 

@@ -18,6 +18,9 @@ Facts = Mapping[str, Any]
 FINE = ("starting", "running", "ended")
 """States of a run that are no cause for alarm; every other one says what is wrong."""
 
+AWAY = ("lost", "reconnecting")
+"""States of a camera that brings nothing."""
+
 SILENT_S = 5.0
 """A run writes its status every second. One that has not for so long hangs, or its process was stopped."""
 
@@ -92,16 +95,15 @@ def _facts(found: Any) -> dict[str, Any]:
     return {"ring": name, "health": health(facts["alive"], status), **facts, **status}
 
 
-def health(alive: bool, status: Facts, now_ns: int | None = None) -> str:
-    """A word of ``FINE``, or what is wrong: dead, silent, or the state that the run gives itself."""
+def health(alive: bool, status: Facts) -> str:
+    """A word of ``FINE``, or what is wrong: dead, silent, a lost camera, or the state that the run gives itself."""
     state = str(status.get("state", "running"))
     if not alive:
         return "ended" if state == "ended" else "dead"
-    written_ns = status.get("at_ns")
-    now_ns = time.time_ns() if now_ns is None else now_ns
-    if written_ns is not None and now_ns - written_ns > SILENT_S * 1e9:
+    if time.time_ns() - status.get("at_ns", time.time_ns()) > SILENT_S * 1e9:
         return "silent"
-    return state
+    lost = [side for side, camera in status.get("cameras", {}).items() if camera.get("state") in AWAY]
+    return f"{' and '.join(lost)} lost" if state in FINE and lost else state
 
 
 def _describe(ring: Facts) -> str:

@@ -10,10 +10,22 @@ from numba import get_num_threads
 
 from edgefusion.core.errors import InputError
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, Frame, FramePair, PixelFormat, Pixels
-from edgefusion.core.geometry import Matrix, is_identity
+from edgefusion.core.geometry import Matrix, Size, is_identity
 from edgefusion.kernels import cpu_pack
 from edgefusion.kernels.cpu_unpack import unpack
-from edgefusion.kernels.layout import CODES, HISTOGRAM_BITS, PHASES, Form, Tensor, check_form, tensor_size
+from edgefusion.kernels.layout import (
+    CODES,
+    HISTOGRAM_BITS,
+    PHASES,
+    THERMAL,
+    VISIBLE,
+    Form,
+    Tensor,
+    check_form,
+    tensor_size,
+)
+
+Table = npt.NDArray[np.unsignedinteger[Any]]
 
 _NO_BYTES = np.zeros(0, np.uint8)
 
@@ -31,11 +43,7 @@ class Pack:
     def __init__(self, visible: Form, thermal: Form, *, registration: Matrix, bits: int = 16) -> None:
         check_packable(visible, thermal)
         self.visible, self.thermal = visible, thermal
-        self._registered = is_identity(registration) and visible[1] == thermal[1]
-        rows = 0 if self._registered else visible[1][1]
-        self._at = np.empty((rows, visible[1][0]), np.uint32)
-        self._fraction = np.empty((rows, visible[1][0]), np.uint16)
-        cpu_pack.locate(registration, *thermal[1], self._at, self._fraction)
+        self._at, self._fraction = sampling_table(visible[1], thermal[1], registration)
         width, _ = tensor_size(visible[1])
         workers = get_num_threads()
         self._shift = max(bits - HISTOGRAM_BITS, 0)
@@ -59,17 +67,17 @@ class Pack:
         """
         check_form(pair.visible, self.visible)
         check_form(pair.thermal, self.thermal)
-        self._run(cpu_pack.VISIBLE | cpu_pack.THERMAL, pair.visible.pixels, pair.thermal.pixels, x, low=low, high=high)
+        self._run(VISIBLE | THERMAL, pair.visible.pixels, pair.thermal.pixels, x, low=low, high=high)
 
     def pack_visible(self, visible: Frame, x: Tensor) -> None:
         """Write the luma phases ``x[:16]`` alone."""
         check_form(visible, self.visible)
-        self._run(cpu_pack.VISIBLE, visible.pixels, self._no_thermal, x)
+        self._run(VISIBLE, visible.pixels, self._no_thermal, x)
 
     def pack_thermal(self, thermal: Frame, x: Tensor, *, low: float, high: float) -> None:
         """Write the thermal phases ``x[16:]`` alone."""
         check_form(thermal, self.thermal)
-        self._run(cpu_pack.THERMAL, _NO_BYTES, thermal.pixels, x, low=low, high=high)
+        self._run(THERMAL, _NO_BYTES, thermal.pixels, x, low=low, high=high)
 
     def histogram(self) -> tuple[npt.NDArray[np.uint32], int]:
         """Histogram of the last Y16 thermal frame, and how many counts wide each bin is; empty for GREY."""
@@ -87,7 +95,7 @@ class Pack:
             *self.visible[1],
             readings,
             self.thermal[0] is PixelFormat.Y16_BE,
-            _neighbours(readings, 0 if self._registered else max(readings.size - 1, 0)),
+            _neighbours(readings, max(readings.size - 1, 0) if self._at.size else 0),
             self.thermal[1][0],
             self._at,
             self._fraction,
@@ -153,8 +161,19 @@ def check_packable(visible: Form, thermal: Form) -> None:
         raise InputError(f"a thermal image of {thermal[1][0]}x{thermal[1][1]} pixels is too small")
 
 
-def _neighbours(thermal: npt.NDArray[Any], count: int) -> npt.NDArray[np.unsignedinteger[Any]]:
+def sampling_table(visible: Size, thermal: Size, registration: Matrix) -> tuple[Table, Table]:
+    """Where each visible pixel falls in the thermal image, ``at`` [H, W] uint32 and ``fraction`` [H, W] uint16.
+
+    Empty where the two images show the same view, pixel for pixel.
+    """
+    rows = 0 if is_identity(registration) and visible == thermal else visible[1]
+    at, fraction = np.empty((rows, visible[0]), np.uint32), np.empty((rows, visible[0]), np.uint16)
+    cpu_pack.locate(registration, *thermal, at, fraction)
+    return at, fraction
+
+
+def _neighbours(thermal: npt.NDArray[Any], count: int) -> Table:
     """Each reading with its right neighbour as one unsigned number, as a view (both targets are little-endian)."""
     wide = np.uint16 if thermal.itemsize == 1 else np.uint32
-    view: npt.NDArray[np.unsignedinteger[Any]] = np.ndarray((count,), wide, thermal, strides=(thermal.itemsize,))
+    view: Table = np.ndarray((count,), wide, thermal, strides=(thermal.itemsize,))
     return view

@@ -15,12 +15,8 @@ from numba import prange
 
 from edgefusion.kernels import pixels
 from edgefusion.kernels.cpu_jit import compiled, pixel, threaded
-from edgefusion.kernels.layout import NV12, RGB24, UYVY, YUYV
+from edgefusion.kernels.layout import NV12, RGB24, THERMAL, UNSEEN, UYVY, VISIBLE, YUYV
 
-UNSEEN = np.uint32(1 << 31)
-"""Marks, in the sampling table, a visible pixel that the thermal camera does not see."""
-VISIBLE, THERMAL = 1, 2
-"""Parts of the tensor."""
 _FRACTION = np.float32(1 / 256)
 _LOW_BYTES, _BYTE = np.uint32(0x00FF00FF), np.uint32(8)
 

@@ -30,6 +30,12 @@ CODES = {
 }
 """Visible formats as the kernels tell them apart."""
 
+VISIBLE, THERMAL = 1, 2
+"""Parts of the tensor, to be written together or alone."""
+
+UNSEEN = np.uint32(1 << 31)
+"""Marks, in the sampling table, a visible pixel that the thermal camera does not see."""
+
 
 def tensor_size(size_px: Size) -> Size:
     """The image size, padded up to a multiple of four."""

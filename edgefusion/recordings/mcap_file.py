@@ -65,7 +65,7 @@ class McapFile:
 
     Attributes:
         topics: those with messages, by name.
-        seconds: from its first to its last message.
+        start_ns, end_ns: when its first and its last message were logged.
 
     Raises:
         RecordingError: missing, no MCAP, damaged, or without one whole message.
@@ -79,12 +79,18 @@ class McapFile:
             summary = SeekingReader(stream).get_summary() if self._complete else None
         statistics = _statistics(summary) if summary else None
         if summary and statistics:
-            self.topics, self.seconds = _of_summary(summary, statistics)
+            self.topics = _of_summary(summary, statistics)
+            self.start_ns, self.end_ns = statistics.message_start_time, statistics.message_end_time
             self._in_order = bool(summary.chunk_indexes)
         else:
-            self.topics, self.seconds = self._scan()
+            self.topics, self.start_ns, self.end_ns = self._scan()
         if not self.topics:
             raise RecordingError("no whole message in it", where=path, remedy="record it again")
+
+    @property
+    def seconds(self) -> float:
+        """From its first to its last message."""
+        return (self.end_ns - self.start_ns) / 1e9
 
     def read(self, topics: Collection[str]) -> Iterator[Entry]:
         """The messages of some topics: in order of log time if the file has an index, else as they were written.
@@ -131,7 +137,7 @@ class McapFile:
             self._whole_bytes = stream.tell()
             yield record
 
-    def _scan(self) -> tuple[dict[str, Topic], float]:
+    def _scan(self) -> tuple[dict[str, Topic], int, int]:
         topics: dict[str, Topic] = {}
         times: list[int] = []
         self._whole_bytes = 0
@@ -141,10 +147,10 @@ class McapFile:
                 topics[entry.topic] = replace(topic, messages=topic.messages + 1)
                 now = entry.message.log_time
                 times = [min(times[0], now), max(times[1], now)] if times else [now, now]
-        seconds = (times[1] - times[0]) / 1e9 if times else 0.0
+        start_ns, end_ns = times or (0, 0)
         if topics and not self._complete:
-            self._warn(seconds)
-        return topics, seconds
+            self._warn((end_ns - start_ns) / 1e9)
+        return topics, start_ns, end_ns
 
     def _warn(self, seconds: float) -> None:
         warnings.warn(
@@ -193,16 +199,14 @@ def _statistics(summary: Summary) -> Statistics | None:
     return found if known else None
 
 
-def _of_summary(summary: Summary, statistics: Statistics) -> tuple[dict[str, Topic], float]:
-    """Topics, and seconds from the first to the last message."""
+def _of_summary(summary: Summary, statistics: Statistics) -> dict[str, Topic]:
     topics: dict[str, Topic] = {}
     for number, count in statistics.channel_message_counts.items():
         channel = summary.channels[number]
         known = topics.get(channel.topic)
         topic = known or _topic(channel.topic, channel.message_encoding, summary.schemas.get(channel.schema_id))
         topics[channel.topic] = replace(topic, messages=topic.messages + count)
-    seconds = (statistics.message_end_time - statistics.message_start_time) / 1e9
-    return {name: topic for name, topic in topics.items() if topic.messages}, seconds
+    return {name: topic for name, topic in topics.items() if topic.messages}
 
 
 def _topic(name: str, encoding: str, schema: Schema | None) -> Topic:

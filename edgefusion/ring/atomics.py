@@ -30,7 +30,7 @@ class Atomics:
         store: (address, word), released.
         exchange: (address, expected, word) -> what was there; the word is stored if that was expected.
         set_bits, clear_bits, add: (address, word) -> what was there.
-        leased: (address, count, stride) -> the bits, or-ed, of ``count`` pairs of words (owner, bits) with an owner.
+        leased: (address, count, stride) -> all bits of those of ``count`` pairs (owner, bits) that have an owner.
         fence: ().
     """
 

@@ -170,12 +170,12 @@ class RingWriter:
         return False
 
     def _publish(self, slot: int, info: FusedInfo) -> int:
+        published_ns = time.monotonic_ns()
+        self._write(self._at.sequence(slot) + 8, layout.pack_record(info, published_ns))
         self._writing.remove(slot)
         self._by_age.remove(slot)
         self._by_age.append(slot)
         self.published += 1
-        published_ns = time.monotonic_ns()
-        self._write(self._at.sequence(slot) + 8, layout.pack_record(info, published_ns))
         self._store(self._at.sequence(slot), 2 * self.published)
         self._store(layout.NEWEST, self.published * layout.MAX_SLOTS + slot)
         self._store(layout.PUBLISHED, self.published)

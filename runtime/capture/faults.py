@@ -134,7 +134,7 @@ class FaultyCamera:
         if time.monotonic() < self._gone_until_s:
             self._lost()
         form = self.camera.open()
-        self._gone, self.facts = False, self.camera.facts
+        self._gone, self._last, self.facts = False, None, self.camera.facts
         changed = any(each.fault.kind == "format" and each.goes_on(self._met) for each in self._courses)
         self._promised = _smaller(form) if changed else form
         return self._promised
@@ -148,7 +148,7 @@ class FaultyCamera:
             if not _wait(self._silent_until_s, deadline_s):
                 return None
             if self._late:
-                return self._delayed(deadline_s)
+                return self._delayed(*self._late, deadline_s)
             frame = self.camera.read(max(deadline_s - time.monotonic(), 0.0))
             if frame is None:
                 return None
@@ -184,10 +184,10 @@ class FaultyCamera:
         """The faults that are going on, by kind."""
         if not self._met:
             self._first_ns = frame.timestamp_ns
-        since_s = (frame.timestamp_ns - self._first_ns) / 1e9
+        since_ns = frame.timestamp_ns - self._first_ns
         found: dict[str, Fault] = {}
         for course in self._courses:
-            if course.covers(self._met, since_s):
+            if course.covers(self._met, since_ns):
                 found[course.fault.kind] = course.fault
         self._met += 1
         return found
@@ -242,9 +242,7 @@ class FaultyCamera:
         content[start : start + count] = np.frombuffer(self._random.randbytes(count), np.uint8)
         return damaged
 
-    def _delayed(self, deadline_s: float) -> Frame | None:
-        assert self._late is not None  # noqa: S101 (``read`` looked)
-        frame, due_s = self._late
+    def _delayed(self, frame: Frame, due_s: float, deadline_s: float) -> Frame | None:
         if not _wait(due_s, deadline_s):
             return None
         self._late = None
@@ -271,35 +269,34 @@ class _Course:
     def __init__(self, fault: Fault, random: Random) -> None:
         self.fault = fault
         self._random = random
-        self._began: tuple[int, float] | None = None
+        self._began: tuple[int, int] | None = None
         self._ended = False
         # By the clock: the camera sees to it, once.
         by_clock = fault.kind in ("stall", "disconnect") and fault.lasting[1] is not None
         self._frames, self._seconds = (1, None) if by_clock else fault.lasting
 
-    def covers(self, number: int, since_s: float) -> bool:
+    def covers(self, number: int, since_ns: int) -> bool:
         """Whether frame ``number``, that long after the first one, has this fault; asked once of each, in order."""
-        if self._began and self._over(number, since_s):
+        if self._began and self._over(self._began[1], number, since_ns):
             self._began, self._ended = None, self.fault.rate is None
-        if not self._began and self._begins(number, since_s):
-            self._began = number, since_s
+        if not self._began and self._begins(number, since_ns):
+            self._began = number, since_ns
         return self._began is not None
 
     def goes_on(self, number: int) -> bool:
         """Whether it began and, as far as one can know, frame ``number`` will have it too."""
         return self._began is not None and (self._frames is None or number - self._began[0] < self._frames)
 
-    def _begins(self, number: int, since_s: float) -> bool:
+    def _begins(self, number: int, since_ns: int) -> bool:
         if self.fault.rate is not None:
             return self._random.random() < self.fault.rate
         if self.fault.at_frame is not None:
             return not self._ended and number >= self.fault.at_frame
-        return not self._ended and since_s >= (self.fault.at_s or 0.0)
+        return not self._ended and since_ns >= round((self.fault.at_s or 0.0) * 1e9)
 
-    def _over(self, number: int, since_s: float) -> bool:
-        assert self._began is not None  # noqa: S101 (``covers`` looked)
+    def _over(self, began_ns: int, number: int, since_ns: int) -> bool:
         if self._seconds is not None:
-            return since_s - self._began[1] >= self._seconds
+            return since_ns - began_ns >= round(self._seconds * 1e9)
         return not self.goes_on(number)
 
 

@@ -147,7 +147,7 @@ def check_offer(offered: Any, settings: rig.Camera, where: str) -> None:
         offer = ", ".join(names or kinds) or "nothing"
         remedy = f"it offers {offer}; or end it with ! videoconvert, after a decoder where it is compressed"
         raise RigError(f"the pipeline does not give {settings.format.value}", where=where, remedy=remedy)
-    offer = _plain(offered.intersect(formats[settings.format]))
+    offer = plain(offered.intersect(formats[settings.format]))
     raise RigError(
         f"the pipeline does not give {wanted.to_string()}",
         where=where,
@@ -155,7 +155,7 @@ def check_offer(offered: Any, settings: rig.Camera, where: str) -> None:
     )
 
 
-def _plain(given: Any) -> str:
+def plain(given: Any) -> str:
     """Caps without their types, not too long."""
     text = re.sub(r"\((int|string|fraction)\)", "", given.to_string())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
@@ -176,8 +176,9 @@ def failure(message: Any, where: str, *, running: bool) -> EdgeFusionError:
         running: whether frames had come before.
     """
     error, debug = message.parse_error()
-    detail = (debug or "").rpartition("\n")[2]
-    text = without_passwords(f"{message.src.get_name()}: {error.message.rstrip('.')} ({detail})")
+    _, line, detail = (debug or "").partition("\n")  # the first says where in GStreamer's source
+    said = f" ({detail})" if line else ""
+    text = without_passwords(f"{message.src.get_name()}: {error.message.rstrip('.')}{said}")
     domain = error.domain.removeprefix("gst-").removesuffix("-error-quark")
     kind, remedy = _judge((domain, error.code), detail, running)
     return kind(text, where=where, remedy=remedy)
@@ -195,6 +196,8 @@ def _judge(error: tuple[str, int], detail: str, running: bool) -> tuple[type[Edg
         return MachineError, "end the program that uses it"
     if error == FORBIDDEN or os.strerror(errno.EACCES) in detail:
         return MachineError, "check its permissions: the user may have to be in the group video"
+    if error[0] in ("core", "stream") and not running:
+        return RigError, "try it with gst-launch-1.0 -v"
     return CameraLostError, ""
 
 

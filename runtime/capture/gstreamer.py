@@ -12,7 +12,8 @@ are the pipeline's own buffers, not copied, unless their rows are padded or ``me
 A frame's time is its buffer's: the pipeline runs on CLOCK_MONOTONIC, and a live source says when it took the picture
 (``monotonic``). Where the source passes on a sender's own Unix or NTP time, as rtspsrc does with
 ``add-reference-timestamp-meta=true``, it is that (``realtime``). Without either it is when the frame came
-(``receive``). A source that is not live, such as a file, is played at its own rate, and ends.
+(``receive``). Of rtspsrc alone, the buffer's time is that of its arrival, smoothed. A source that is not live, such as
+a file, is played at its own rate, and ends.
 
 PyGObject and GStreamer are not installed by edgefusion: on Debian, Ubuntu and JetPack they are ``python3-gi``,
 ``gir1.2-gst-plugins-base-1.0`` and ``gstreamer1.0-plugins-base``, -good and so on.
@@ -42,6 +43,9 @@ OPEN_S = 10.0
 SLICE_S = 0.05
 """A waiting ``read`` looks so often whether the pipeline has failed."""
 
+REPORT_S = 1.0
+"""An element that fails may say why only so long after its pipeline failed."""
+
 UNIX_OF_NTP_NS = 2_208_988_800 * 10**9
 """From 1900 to 1970."""
 
@@ -57,6 +61,9 @@ class GStreamerCamera:
         settings: format, size, rate and ``buffers``, of which the sink queues all but two.
         side: which camera of the rig it is.
 
+    Attributes:
+        pipeline: the GstPipeline while it is open, to reach its elements by name.
+
     Raises:
         RigError: controls are given, which belong into the pipeline.
     """
@@ -67,7 +74,7 @@ class GStreamerCamera:
         if settings.controls:
             raise RigError("a pipeline has no controls", where=f"{side}.controls", remedy="set properties in it")
         self.facts: dict[str, Any] = {"kind": "gstreamer"}
-        self._pipeline: Any = None
+        self.pipeline: Any = None
         self._sink: Any = None
         self._reset()
 
@@ -108,7 +115,7 @@ class GStreamerCamera:
             StreamEndError: it came to its end.
             InputError: a damaged picture, or the pictures changed their size or format.
         """
-        if self._pipeline is None:
+        if self.pipeline is None:
             raise CameraLostError("it is not open", where=self._where)
         sample, self._first = self._first, None
         if sample is None:
@@ -117,7 +124,7 @@ class GStreamerCamera:
 
     def close(self) -> None:
         """Stop the pipeline. Frames not yet released stay readable."""
-        pipeline, self._pipeline, self._sink = self._pipeline, None, None
+        pipeline, self.pipeline, self._sink = self.pipeline, None, None
         self._reset()
         if pipeline is not None:
             pipeline.set_state(gst.library().Gst.State.NULL)
@@ -128,7 +135,7 @@ class GStreamerCamera:
         offered = self._build(self._description)
         nvmm = offered is not None and gst.is_nvmm(offered)
         if nvmm:
-            self._pipeline.set_state(state.NULL)
+            self.pipeline.set_state(state.NULL)
             offered = self._build(f"{self._description} ! nvvidconv")
         if offered is not None:
             gst.check_offer(offered, self._settings, self._where)
@@ -146,9 +153,9 @@ class GStreamerCamera:
             What it can give, as caps; None while its end is not linked yet, as after decodebin.
         """
         library = gst.library().Gst
-        self._pipeline = gst.parse(f"{description} ! appsink name={SINK}", self._where)
-        self._pipeline.use_clock(library.SystemClock.obtain())  # CLOCK_MONOTONIC, not a sound card's
-        self._sink = self._pipeline.get_by_name(SINK)
+        self.pipeline = gst.parse(f"{description} ! appsink name={SINK}", self._where)
+        self.pipeline.use_clock(library.SystemClock.obtain())  # CLOCK_MONOTONIC, not a sound card's
+        self._sink = self.pipeline.get_by_name(SINK)
         self._sink.set_property("drop", True)
         self._sink.set_property("max-buffers", self._settings.buffers - 2)
         self._reach(library.State.READY)
@@ -158,11 +165,11 @@ class GStreamerCamera:
     def _reach(self, state: Any) -> Any:
         """Change state; returns how that went."""
         library = gst.library().Gst
-        result = self._pipeline.set_state(state)
+        result = self.pipeline.set_state(state)
         if result == library.StateChangeReturn.ASYNC and state == library.State.PAUSED:
-            result = self._pipeline.get_state(round(OPEN_S * 1e9))[0]
+            result = self.pipeline.get_state(round(OPEN_S * 1e9))[0]
         if result == library.StateChangeReturn.FAILURE:
-            raise self._failure() or CameraLostError("the pipeline does not start", where=self._where)
+            raise self._failure(REPORT_S) or CameraLostError("the pipeline does not start", where=self._where)
         if result == library.StateChangeReturn.ASYNC and state == library.State.PAUSED:
             raise self._failure() or self._silent()
         return result
@@ -170,9 +177,10 @@ class GStreamerCamera:
     def _silent(self) -> CameraLostError:
         return CameraLostError(f"the pipeline gave no picture in {OPEN_S:g} s", where=self._where)
 
-    def _failure(self) -> EdgeFusionError | None:
-        """The first error that the pipeline reported."""
-        message = self._pipeline.get_bus().pop_filtered(gst.library().Gst.MessageType.ERROR)
+    def _failure(self, timeout_s: float = 0.0) -> EdgeFusionError | None:
+        """The first error that the pipeline reported, or reports in time."""
+        kind = gst.library().Gst.MessageType.ERROR
+        message = self.pipeline.get_bus().timed_pop_filtered(round(timeout_s * 1e9), kind)
         return None if message is None else gst.failure(message, self._where, running=self._caps is not None)
 
     def _pull(self, timeout_s: float) -> Any:
@@ -199,13 +207,13 @@ class GStreamerCamera:
         self.facts.update(
             memory="copy" if copied else "mapped",
             copies=int(copied) + int(self.facts["nvmm"]),
-            caps=self._caps.to_string(),
+            caps=gst.plain(self._caps),
             driver=next(self._elements()),
         )
 
     def _elements(self) -> Any:
         """Names of the pipeline's kinds of elements, a source first."""
-        iterator = self._pipeline.iterate_sources()
+        iterator = self.pipeline.iterate_sources()
         while (found := iterator.next())[0] == gst.library().Gst.IteratorResult.OK:
             yield found[1].get_factory().get_name()
         yield "unknown"
@@ -260,7 +268,7 @@ class GStreamerCamera:
         if buffer.pts != gst.NONE:
             running_ns = sample.get_segment().to_running_time(library.Format.TIME, buffer.pts)
             if running_ns != gst.NONE:
-                return int(self._pipeline.get_base_time() + running_ns), "monotonic"
+                return int(self.pipeline.get_base_time() + running_ns), "monotonic"
         return time.monotonic_ns(), "receive"
 
 

@@ -8,8 +8,11 @@ camera is lost (5). It must be longer than the stream's key frame interval where
 Characters such as ``#`` or ``@`` in a password are percent-encoded. ``rtsps://`` is RTSP over TLS.
 
 ``format`` may be NV12 (what cameras send, its planes copied once), GREY or RGB24 (converted, so copied twice). Size and
-rate are the stream's. RTP times do not say when a frame was exposed: a frame carries the moment its last packet
-arrived, on CLOCK_MONOTONIC, as clock ``receive``. Measure the camera's constant latency; it is ``time_offset_ns``.
+rate are the stream's. RTP times do not say when a frame was exposed: a frame carries the moment it began to arrive, on
+CLOCK_MONOTONIC, as clock ``receive``. Measure the camera's constant latency; it is ``time_offset_ns``.
+
+FFmpeg takes a picture of H.264, H.265 or MPEG-4 as complete when the next one begins, so frames come one frame time
+later than they could. A pipeline, ``gstreamer:rtspsrc latency=0 ...``, does not wait for that.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -48,6 +51,9 @@ LIMITED, FULL = 1, 2
 PROBING = {"probesize": "32", "analyzeduration": "1", "fpsprobesize": "0"}
 """Decode from the first packet on: FFmpeg would hold some frames back to guess a rate and a size."""
 
+PARSED = ("h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "h263")
+"""Codecs whose pictures FFmpeg cuts out of the stream: each comes out when the next one begins."""
+
 NO_ANSWER = "no answer in time"
 
 LEAVE_S = 0.25
@@ -65,7 +71,7 @@ class Source:
         timeout_s: without a picture, the camera is lost.
     """
 
-    url: str
+    url: str = field(repr=False)
     shown: str
     transport: str
     timeout_s: float
@@ -229,21 +235,27 @@ class _Receiver:
         self._thread.join(LEAVE_S)
 
     def _run(self) -> None:
-        error: EdgeFusionError
         try:
-            self._receive()
-            error = self._lost("the stream ended")
-        except EdgeFusionError as problem:
-            error = problem
-        except av.ExitError:
-            error = self._lost(NO_ANSWER)
-        except av.FFmpegError as problem:
-            error = self._lost(str(problem.strerror))
+            error = self._outcome()
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
         finally:
             self._container.close()  # here: FFmpeg must not be reading while it is closed
-        with self._changed:
-            self._error = error
-            self._changed.notify_all()
+
+    def _outcome(self) -> EdgeFusionError:
+        """Receive, and say why that ended."""
+        try:
+            self._receive()
+        except EdgeFusionError as problem:
+            return problem
+        except av.ExitError:
+            return self._lost(NO_ANSWER)
+        except av.FFmpegError as problem:
+            return self._lost(str(problem.strerror))
+        except Exception as problem:  # whoever reads must learn of it, whatever it is
+            return self._lost(f"its pictures cannot be decoded: {problem!r}")
+        return self._lost("the stream ended")
 
     def _receive(self) -> None:
         """Until the stream ends. A picture that builds on a damaged one is damaged, up to the next key frame."""
@@ -260,10 +272,7 @@ class _Receiver:
         stream = self._container.streams.video[0]
         stream.thread_type = "SLICE"  # decoding frames in parallel would hold them back
         heard_s = time.monotonic()
-        for packet in self._container.demux(stream):
-            received_ns = time.monotonic_ns()
-            if self._stopping:
-                return
+        for packet, arrived_ns in self._packets(stream):
             try:
                 frames = packet.decode()
             except av.InvalidDataError:
@@ -272,7 +281,20 @@ class _Receiver:
                 heard_s = time.monotonic()
             elif time.monotonic() - heard_s > self._source.timeout_s:
                 raise self._lost(f"no picture in {self._source.timeout_s:g} s")
-            yield from ((frame, received_ns) for frame in frames)
+            yield from ((frame, arrived_ns) for frame in frames)
+
+    def _packets(self, stream: Any) -> Iterator[tuple[Any, int]]:
+        """Packets, and when each arrived: its first part where it comes out with the next one, else its last."""
+        parsed = stream.codec_context.name in PARSED
+        before_ns = time.monotonic_ns()
+        for packet in self._container.demux(stream):
+            now_ns = time.monotonic_ns()
+            if self._stopping:
+                return
+            yield packet, before_ns if parsed else now_ns
+            if now_ns - before_ns >= self._source.timeout_s * 1e9:
+                raise self._lost(NO_ANSWER)  # that was only what FFmpeg still held
+            before_ns = now_ns
 
     def _take(self, frame: Any, sequence: int, received_ns: int) -> None:
         size = (int(frame.width), int(frame.height))

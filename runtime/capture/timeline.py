@@ -27,13 +27,17 @@ class Timeline:
 
     Args:
         rate: own time per real time; None: frames are due when they are asked for.
+
+    Attributes:
+        started: whether a camera was opened.
     """
 
     def __init__(self, rate: float | None) -> None:
         self.rate = rate
         self.changed = threading.Condition()
         self.seats: weakref.WeakSet[Seat] = weakref.WeakSet()
-        self._origin_ns: int | None = None
+        self.started = False
+        self._origin_ns = 0
         self._loop_ns: int | None = None
 
     @classmethod
@@ -45,20 +49,14 @@ class Timeline:
                 found = _shared[key, rate] = cls(rate)
             return found
 
-    @property
-    def started(self) -> bool:
-        """Whether a camera was opened."""
-        return self._origin_ns is not None
-
     def start(self) -> None:
         """Let time 0 be now, unless it has begun."""
         with self.changed:
-            if self._origin_ns is None:
-                self._origin_ns = time.monotonic_ns()
+            if not self.started:
+                self._origin_ns, self.started = time.monotonic_ns(), True
 
     def monotonic_ns(self, own_ns: int) -> int:
         """CLOCK_MONOTONIC at a time of its own, once it was started; without a rate as if it were 1."""
-        assert self._origin_ns is not None  # noqa: S101 (nobody asks before ``start``)
         return self._origin_ns + (own_ns if self.rate in (None, 1) else round(own_ns / self.rate))
 
     def now_ns(self) -> int:

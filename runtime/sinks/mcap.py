@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Literal
 
-import cv2
-
-from edgefusion.core.errors import RunError
 from edgefusion.core.frames import FramePair, FusedInfo
 from edgefusion.recordings.mcap_writer import McapWriter
 from runtime.sinks import Rgb
+from runtime.sinks.pictures import Codec, encode
 
 FUSED, INFO, VISIBLE, THERMAL = "/fused/image", "/fused/info", "/visible/image_raw", "/thermal/image_raw"
-
-_CODECS: dict[str, tuple[str, list[int]]] = {
-    "jpeg": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 95]),
-    "png": (".png", [cv2.IMWRITE_PNG_COMPRESSION, 1]),
-}
 
 
 class McapSink:
@@ -36,7 +28,7 @@ class McapSink:
 
     def __init__(self, path: Path) -> None:
         path = path.with_name(time.strftime(path.name))
-        self._kind: Literal["jpeg", "png"] = "png" if path.name.lower().endswith(".png.mcap") else "jpeg"
+        self._codec: Codec = "png" if path.name.lower().endswith(".png.mcap") else "jpeg"
         self._writer = McapWriter(path)
         self._empty = True
 
@@ -52,7 +44,7 @@ class McapSink:
             self._writer.raw(VISIBLE, inputs.visible)
             self._writer.raw(THERMAL, inputs.thermal)
         self._writer.note(INFO, _facts(info), stamp_ns=stamp_ns, sequence=info.frame_id)
-        self._writer.picture(FUSED, self._encoded(rgb), self._kind, stamp_ns=stamp_ns, sequence=info.frame_id)
+        self._writer.picture(FUSED, encode(rgb, self._codec), self._codec, stamp_ns=stamp_ns, sequence=info.frame_id)
 
     def close(self) -> None:
         """Write the index.
@@ -67,13 +59,6 @@ class McapSink:
         self._writer.close()
         if self._empty:
             self._writer.path.unlink(missing_ok=True)
-
-    def _encoded(self, rgb: Rgb) -> bytes:
-        suffix, options = _CODECS[self._kind]
-        encoded, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
-        if not encoded:
-            raise RunError(f"an image of {rgb.shape[1]}x{rgb.shape[0]} cannot be encoded as {self._kind}")
-        return bytes(data)
 
 
 def _facts(info: FusedInfo) -> dict[str, int | float | str | bool | list[str]]:

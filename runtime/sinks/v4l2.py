@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import select
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,28 +13,30 @@ from edgefusion.core.errors import MachineError, RunError
 from edgefusion.core.frames import FramePair, FusedInfo
 from edgefusion.core.geometry import Size
 from runtime.capture.v4l2 import abi
+from runtime.capture.v4l2.buffers import Bytes
 from runtime.capture.v4l2.formats import fourcc, set_format
-from runtime.capture.v4l2.node import GONE, Node, explaining
+from runtime.capture.v4l2.node import Node, explaining
+from runtime.capture.v4l2.output import OutputQueue
 from runtime.sinks import Rgb
 
-PATIENCE_S = 5.0
-"""A device that takes no frame for so long is stuck."""
+Fill = Callable[[Rgb, Bytes], None]
+"""Writes an [H, W, 3] image into the bytes of a buffer."""
 
 
-def _same(rgb: Rgb) -> Rgb:
-    return rgb
+def _copy(rgb: Rgb, out: Bytes) -> None:
+    np.copyto(out.reshape(rgb.shape), rgb)
 
 
-def _convert(code: int, rgb: Rgb) -> Rgb:
-    return np.asarray(cv2.cvtColor(rgb, code))
+def _convert(code: int, tail: tuple[int, ...], rgb: Rgb, out: Bytes) -> None:
+    cv2.cvtColor(rgb, code, dst=out.reshape(-1, rgb.shape[1], *tail))
 
 
-LAYOUTS: dict[str, tuple[float, Callable[[Rgb], Rgb]]] = {
-    "RGB3": (3, _same),
-    "YUYV": (2, partial(_convert, cv2.COLOR_RGB2YUV_YUYV)),
-    "UYVY": (2, partial(_convert, cv2.COLOR_RGB2YUV_UYVY)),
-    "BGR3": (3, partial(_convert, cv2.COLOR_RGB2BGR)),
-    "YU12": (1.5, partial(_convert, cv2.COLOR_RGB2YUV_I420)),
+LAYOUTS: dict[str, tuple[float, Fill]] = {
+    "RGB3": (3, _copy),
+    "YUYV": (2, partial(_convert, cv2.COLOR_RGB2YUV_YUYV, (2,))),
+    "UYVY": (2, partial(_convert, cv2.COLOR_RGB2YUV_UYVY, (2,))),
+    "BGR3": (3, partial(_convert, cv2.COLOR_RGB2BGR, (3,))),
+    "YU12": (1.5, partial(_convert, cv2.COLOR_RGB2YUV_I420, ())),
 }
 """What a device may take, best first: bytes of a pixel, and what makes it of RGB. YUV is BT.601, limited range."""
 
@@ -52,33 +52,36 @@ class V4l2Sink:
     wants_inputs = False
 
     def __init__(self, path: str | Path) -> None:
-        self._node: Node | None = Node(str(path))
-        self._path, self._size_px = str(path), (0, 0)
-        self._convert: Callable[[Rgb], Rgb] = _same
-        needed = abi.VIDEO_OUTPUT | abi.READWRITE
+        self._path, self._shape = str(path), (0, 0, 3)
+        self._node: Node | None = Node(self._path)
+        self._queue: OutputQueue | None = None
+        self._fill, self._length = _copy, 0
+        needed = abi.VIDEO_OUTPUT | abi.STREAMING
         if self._node.capabilities & needed != needed:
             self.close()
             remedy = "give a device of v4l2loopback: sudo modprobe v4l2loopback"
-            raise MachineError("it does not take video that is written to it", where=path, remedy=remedy)
+            raise MachineError("it is no output for video", where=path, remedy=remedy)
 
     def write(self, rgb: Rgb, info: FusedInfo, inputs: FramePair | None) -> None:
-        """Show a frame; waits until the device takes it.
+        """Show a frame; waits until the device has room for it.
 
         Raises:
             MachineError: it takes no format that can be made here, or not this size.
             RunError: it is gone or stuck, or the frame is of another size than the first.
         """
-        size_px = rgb.shape[1], rgb.shape[0]
-        if self._size_px == (0, 0):
-            self._convert = self._choose(size_px)
-            self._size_px = size_px
-        if size_px != self._size_px:
+        queue = self._queue or self._begin(rgb.shape)
+        if rgb.shape != self._shape:
             raise RunError("images of different sizes do not fit one device", where=self._path)
-        self._put(np.ascontiguousarray(self._convert(rgb)).reshape(-1).data)
+        index, memory = queue.take()
+        self._fill(rgb, memory[: self._length])
+        queue.show(index, self._length, timestamp_ns=info.timestamp_ns if info.clock == "monotonic" else 0)
 
     def close(self) -> None:
         """End the output."""
+        queue, self._queue = self._queue, None
         node, self._node = self._node, None
+        if queue:
+            queue.close()
         if node:
             node.close()
 
@@ -86,42 +89,29 @@ class V4l2Sink:
         """End the output: what was shown is gone."""
         self.close()
 
-    def _choose(self, size_px: Size) -> Callable[[Rgb], Rgb]:
-        node = self._open_node()
-        seen: list[str] = []
-        for name, (per_pixel, convert) in LAYOUTS.items():
-            got = set_format(node, fourcc(name), size_px, abi.OUTPUT)
-            tight = got.sizeimage == int(size_px[0] * size_px[1] * per_pixel)
-            if got.pixelformat == fourcc(name) and (got.width, got.height) == size_px and tight:
-                return convert
-            seen.append(f"{_letters(got.pixelformat)} of {got.width}x{got.height} for {name}")
-        raise MachineError(
-            f"it does not take images of {size_px[0]}x{size_px[1]} as {', '.join(LAYOUTS)}: it gives {'; '.join(seen)}",
-            where=self._path, remedy=f"it offers {_offered(node)}",
-        )  # fmt: skip
-
-    def _put(self, data: memoryview) -> None:
-        node = self._open_node()
-        try:
-            while data:
-                if not select.select((), (node.fd,), (), PATIENCE_S)[1]:
-                    raise RunError("it takes no more frames", where=self._path, remedy="is its reader stuck?")
-                data = data[self._write_some(node.fd, data) :]
-        except OSError as error:
-            what = "it is gone" if error.errno in GONE else "it refuses a frame"
-            raise RunError(f"{what} ({error.strerror})", where=self._path) from error
-
-    @staticmethod
-    def _write_some(fd: int, data: memoryview) -> int:
-        try:
-            return os.write(fd, data)
-        except BlockingIOError:  # somebody else was faster
-            return 0
-
-    def _open_node(self) -> Node:
+    def _begin(self, shape: tuple[int, ...]) -> OutputQueue:
         if self._node is None:
             raise RunError("it is closed", where=self._path)
-        return self._node
+        self._fill, self._length = _choose(self._node, (shape[1], shape[0]))
+        self._shape = shape
+        self._queue = OutputQueue(self._node)
+        return self._queue
+
+
+def _choose(node: Node, size_px: Size) -> tuple[Fill, int]:
+    """How to fill a buffer of the best layout that the device takes, and the bytes of an image."""
+    said: list[str] = []
+    for name, (per_pixel, fill) in LAYOUTS.items():
+        got = set_format(node, fourcc(name), size_px, abi.OUTPUT)
+        length = int(size_px[0] * size_px[1] * per_pixel)
+        takes = got.pixelformat == fourcc(name) and (got.width, got.height) == size_px
+        if takes and got.bytesperline in (0, length // size_px[1], size_px[0]) and got.sizeimage >= length:
+            return fill, length
+        said.append(f"{_letters(got.pixelformat)} of {got.width}x{got.height} for {name}")
+    raise MachineError(
+        f"it does not take images of {size_px[0]}x{size_px[1]}: it gives {', '.join(said)}",
+        where=node.path, remedy=f"it offers {_offered(node)}",
+    )  # fmt: skip
 
 
 def _letters(code: int) -> str:

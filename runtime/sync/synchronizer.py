@@ -36,12 +36,14 @@ class Synchronizer:
 
     Attributes:
         lanes, times: the frames and the exposure times of each camera.
+        started_ns: since when frames are expected, CLOCK_MONOTONIC.
         skew: differences of exposure of the pairs within the tolerance.
         drifted: the registration drifted: moments are marked MISREGISTERED.
+        frozen: whether the last thermal frame showed the same picture for long.
     """
 
     def __init__(self, settings: Rig, now_ns: int, *, give_back: Callable[[list[Held]], None] | None = None) -> None:
-        self._policy, self._started_ns = settings.policy, now_ns
+        self._policy, self.started_ns = settings.policy, now_ns
         self._hold_ns = int(settings.thermal.hold_s * 1e9)
         self._lost_after_ns = int(settings.policy.lost_after_s * 1e9)
         self._give_back = give_back or self.returned
@@ -111,7 +113,7 @@ class Synchronizer:
     def lost_at_ns(self, side: Side) -> int:
         """When a camera counts as lost unless a frame of it comes."""
         arrived_ns = self.times[side].arrived_ns
-        return (self._started_ns if arrived_ns is None else arrived_ns) + self._lost_after_ns
+        return (self.started_ns if arrived_ns is None else arrived_ns) + self._lost_after_ns
 
     def next(self, now_ns: int) -> Moment | None:
         """The next moment, or None if none is ready now."""
@@ -176,14 +178,14 @@ class Synchronizer:
     def _starting(self, now_ns: int) -> bool:
         """Whether no thermal frame was used yet, and it is early enough to hope for one."""
         hopeless = self._over | self._gone
-        return not self._thermal.used and "thermal" not in hopeless and now_ns < self._started_ns + self._lost_after_ns
+        return not self._thermal.used and "thermal" not in hopeless and now_ns < self.started_ns + self._lost_after_ns
 
     def _wait_until_ns(self, visible: Held, now_ns: int) -> int:
         """When this visible frame is ready, whatever comes; 0: it is already."""
         if "thermal" in self._gone or "thermal" in self._over:
             return 0
         if self.times["thermal"].newest_ns is None:
-            return self._started_ns + self._lost_after_ns
+            return self.started_ns + self._lost_after_ns
         return self._nearest.wait_until_ns(visible, now_ns)
 
     def _superfluous(self, visible: Held, now_ns: int) -> Cause | None:

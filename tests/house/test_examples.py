@@ -3,14 +3,19 @@ from __future__ import annotations
 import ast
 import configparser
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import edgefusion
+from edgefusion.core.frames import FusedInfo
 from edgefusion.core.rig import examine_rig
+from edgefusion.ring.writer import RingWriter
 from runtime.rig.check import check_static
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -63,8 +68,39 @@ def test_an_example_is_python_and_uses_what_there_is(path: Path) -> None:
     assert used <= set(edgefusion.__all__)
 
 
+def test_gstreamer_gets_every_frame_of_a_ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gi = pytest.importorskip("gi", reason="PyGObject is not here")
+    gi.require_version("Gst", "1.0")
+    monkeypatch.setenv("EDGEFUSION_SHM", str(tmp_path))
+    words = [
+        sys.executable,
+        EXAMPLES / "gstreamer_shmsink.py",
+        "film",
+        "--pipeline",
+        f"filesink location={tmp_path}/out",
+    ]
+    with RingWriter("film", size_px=(64, 48)) as writer, subprocess.Popen(words, stderr=subprocess.PIPE) as feeder:
+        deadline_s = time.monotonic() + 60
+        while not writer.readers() and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        for number in range(20):
+            slot = writer.acquire()
+            assert slot
+            slot.pixels[:] = number
+            slot.publish(FusedInfo(number, number * 10**7, "monotonic", number, number))
+            time.sleep(0.02)
+        feeder.send_signal(signal.SIGINT)
+        _, said = feeder.communicate(timeout=30)
+    assert feeder.returncode == 0, said
+    frames = np.fromfile(tmp_path / "out", np.uint8).reshape(-1, 48 * 64 * 3)
+    assert (frames == frames[:, :1]).all()
+    numbers = frames[:, 0].tolist()
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) > 5
+
+
 def test_every_example_is_listed() -> None:
     text = (EXAMPLES / "README.md").read_text()
-    for path in EXAMPLES.rglob("*"):
+    for path in (each for each in EXAMPLES.rglob("*") if "__pycache__" not in each.parts):
         if path.is_file() and path.name != "README.md":
             assert f"]({path.relative_to(EXAMPLES)})" in text

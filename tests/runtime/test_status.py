@@ -29,8 +29,8 @@ STATUS: dict[str, Any] = {
     "copies_per_frame": 0.0,
     "skew_ms": {"p50": 1.5, "p99": None, "max": 3.0, "mean": -1.0},
     "cameras": {
-        "visible": {"state": "running", "frames": 5, "memory": "userptr", "dropped": {"late": 4, "frozen": 0}},
-        "thermal": {"state": "lost", "frames": 2, "reconnects": 3, "rate": 9.0},
+        "visible": {"state": "live", "frames": 5, "memory": "userptr", "dropped": {"late": 4, "frozen": 0}},
+        "thermal": {"state": "frozen", "frames": 2, "reconnects": 3, "rate": 9.0},
     },
     "outputs": [{"to": "ring:front", "state": "open", "readers": []}, {"to": "fused.mp4", "written": 3, "dropped": 0}],
     "bundle": "proxy-nano",
@@ -42,7 +42,6 @@ STATUS: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def own_rings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rings of a test are nobody else's; none is left at its end."""
-    pytest.importorskip("edgefusion.ring")
     monkeypatch.setenv("EDGEFUSION_SHM", str(tmp_path))
 
 
@@ -83,6 +82,14 @@ def test_what_is_wrong_is_the_exit_code(edgefusion: Callable[..., Result], state
         result = edgefusion("status")
     assert result.exit_code == 5
     assert f"front: {state.upper()}" in result.stdout
+
+
+@pytest.mark.parametrize("state", ["lost", "reconnecting"])
+def test_a_lost_camera_is_no_health(edgefusion: Callable[..., Result], state: str) -> None:
+    with running("front", STATUS | {"cameras": {"visible": {"state": "live"}, "thermal": {"state": state}}}):
+        result = edgefusion("status")
+    assert result.exit_code == 5
+    assert "front: THERMAL LOST" in result.stdout
 
 
 def test_a_killed_writer_is_called_dead(edgefusion: Callable[..., Result]) -> None:

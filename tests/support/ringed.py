@@ -12,7 +12,7 @@ from typing import Any
 SCRIPT = """
 import json, sys, time
 from edgefusion.core.frames import FusedInfo
-from edgefusion.ring import RingWriter
+from edgefusion.ring.writer import RingWriter
 name, status = sys.argv[1], json.loads(sys.argv[2])
 with RingWriter(name, size_px=(64, 48)) as ring:
     for number in range(3):

@@ -9,9 +9,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from edgefusion.core.errors import EdgeFusionError
 from edgefusion.core.frames import FusedInfo
 from edgefusion.ring.frame import Rgb, RingFrame
 from edgefusion.ring.reader import subscribe
@@ -129,7 +130,35 @@ def read(name: str, count: int, lease: int = 1, slow_s: float = 0.0) -> None:
     print(torn, backwards, flush=True)
 
 
-ROLES = {function.__name__: function for function in (write, half_write, hold, hold_in_child, read)}
+def nobody_reads(name: str) -> None:
+    """Look at one frame as user nobody, and print what comes of it."""
+    _become_nobody()
+    try:
+        with subscribe(name) as ring, next(ring) as frame:
+            print(whole(frame), flush=True)
+    except EdgeFusionError as error:
+        print(error.exit_code, error, flush=True)
+
+
+def nobody_writes(name: str) -> None:
+    """Make the ring as user nobody, and print what comes of it."""
+    _become_nobody()
+    try:
+        RingWriter(name, size_px=SIZE).close()
+        print("made", flush=True)
+    except EdgeFusionError as error:
+        print(error.exit_code, error, flush=True)
+
+
+def _become_nobody() -> None:
+    """For good; everything has been imported by now, for nobody may not look into this folder."""
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+
+
+_all = (write, half_write, hold, hold_in_child, read, nobody_reads, nobody_writes)
+ROLES: dict[str, Callable[..., None]] = {function.__name__: function for function in _all}
 
 if __name__ == "__main__":
     ROLES[sys.argv[1]](sys.argv[2], *(float(word) if "." in word else int(word) for word in sys.argv[3:]))

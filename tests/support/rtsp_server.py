@@ -138,6 +138,8 @@ class Session(socketserver.StreamRequestHandler):
         packer = Packer(send)
         due = time.monotonic()
         for number, unit in pictures(self.options):
+            if self.options.tell:
+                print(number, time.monotonic_ns(), flush=True)
             packer.send(unit, round(number * 90000 / self.options.fps))
             due += 1 / self.options.fps
             if select.select([self.connection], [], [], max(0.0, due - time.monotonic()))[0]:
@@ -221,6 +223,7 @@ def main() -> None:
     parser.add_argument("--pix-fmt", default="yuv420p")
     parser.add_argument("--user", default="", help="user:password, for basic authentication")
     parser.add_argument("--transport", choices=("any", "tcp", "udp"), default="any")
+    parser.add_argument("--tell", action="store_true", help="print each picture's number and when it is sent, ns")
     parser.add_argument("--audio-only", action="store_true")
     Session.options = parser.parse_args()
     socketserver.ThreadingTCPServer.daemon_threads = True

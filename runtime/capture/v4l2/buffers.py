@@ -181,7 +181,7 @@ def _slot(node: Node, kind: Memory, index: int, length: int, sources: Sources) -
     request = abi.Buffer(index=index, type=abi.CAPTURE, memory=kind)
     if kind is Memory.MMAP:
         node.call(abi.QUERYBUF, request)
-        return Slot(_map(node.fd, request.length, request.m.offset), request)
+        return Slot(map_memory(node.fd, request.length, request.m.offset), request)
     if kind is Memory.USERPTR:
         memory = sources.allocate(length)
         request.m.userptr, request.length = memory.ctypes.data, memory.nbytes
@@ -192,13 +192,13 @@ def _slot(node: Node, kind: Memory, index: int, length: int, sources: Sources) -
 def _imported(request: abi.Buffer, fd: int) -> Slot:
     try:
         request.m.fd, request.length = fd, os.lseek(fd, 0, os.SEEK_END)
-        return Slot(_map(fd, request.length), request, dmabuf=fd)
+        return Slot(map_memory(fd, request.length), request, dmabuf=fd)
     except OSError:
         os.close(fd)
         raise
 
 
-def _map(fd: int, length: int, offset: int = 0) -> Bytes:
+def map_memory(fd: int, length: int, offset: int = 0) -> Bytes:
     """Unmapped when the last array of it is gone."""
     return np.frombuffer(mmap.mmap(fd, length, mmap.MAP_SHARED, offset=offset), np.uint8)
 

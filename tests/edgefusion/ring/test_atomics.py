@@ -22,9 +22,15 @@ def words() -> np.ndarray:
 def test_on_arm_each_function_has_the_instruction_that_orders_memory() -> None:
     text = assembly("aarch64-linux-gnu")
     expected = {
-        "load": r"\bldar\b", "store": r"\bstlr\b", "exchange": r"\b(ldaxr|casal)\b", "set_bits": r"\b(ldaxr|ldsetal)\b",
-        "clear_bits": r"\b(ldaxr|ldclral)\b", "add": r"\b(ldaxr|ldaddal)\b", "leased": r"\bldar\b", "fence": r"\bdmb\s+ish\b",
-    }  # fmt: skip
+        "load": r"\bldar\b",
+        "store": r"\bstlr\b",
+        "exchange": r"\b(ldaxr|casal)\b",
+        "set_bits": r"\b(ldaxr|ldsetal)\b",
+        "clear_bits": r"\b(ldaxr|ldclral)\b",
+        "add": r"\b(ldaxr|ldaddal)\b",
+        "leased": r"\bldar\b",
+        "fence": r"\bdmb\s+ish\b",
+    }
     for function, instruction in expected.items():
         found = re.search(_BODY.format(function), text, re.MULTILINE | re.DOTALL)
         assert found, function

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import closing
 
 import pytest
 from rings import SIZE, heard, process, publish, tell, whole
@@ -11,6 +12,7 @@ from rings import SIZE, heard, process, publish, tell, whole
 from edgefusion import read_status, subscribe
 from edgefusion.ring import layout, owners
 from edgefusion.ring.atomics import atomics
+from edgefusion.ring.attachment import Attachment
 from edgefusion.ring.writer import RingWriter
 
 
@@ -54,6 +56,38 @@ def test_a_stopped_reader_is_not_taken_for_dead(name: str) -> None:
             reader.send_signal(signal.SIGCONT)
             tell(reader)
             assert heard(reader) == "True"
+
+
+def test_a_lease_of_the_last_moment_counts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader comes between the writer's choice of a slot and its mark on it."""
+    with RingWriter(name, size_px=SIZE, slots=3) as ring, subscribe(name) as frames:
+        publish(ring, 0)
+        publish(ring, 1)
+        kept = next(frames)
+        publish(ring, 2)
+        table = ring._table
+        answers = iter([0])
+        leased = table.leased
+        monkeypatch.setattr(table, "leased", lambda: next(answers, leased()))
+        for frame_id in range(3, 9):
+            answers = iter([0])
+            publish(ring, frame_id)
+        assert whole(kept)
+        assert [facts.leased for facts in ring.readers()] == [1]
+        kept.release()
+
+
+@pytest.mark.parametrize("lease", [True, False])
+def test_a_frame_that_the_writer_overtook_is_not_given(name: str, lease: bool) -> None:
+    with RingWriter(name, size_px=SIZE, slots=3) as ring, closing(Attachment(name, lease=lease)) as reader:
+        publish(ring, 0)
+        number, slot = reader.newest()
+        assert reader.take(number, slot)
+        for frame_id in range(1, 4):
+            publish(ring, frame_id)
+        assert reader.newest()[0] == 4
+        assert reader.take(number, slot) is None
+        assert not any(facts.leased for facts in ring.readers())
 
 
 def test_a_process_number_that_was_given_out_again_is_another_process(name: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rings import SIZE, facts, heard, process, publish, shade, tell, whole
 
-from edgefusion import EdgeFusionError, RingLostError, RingTimeoutError, read_status, subscribe
+from edgefusion import RingLostError, RingTimeoutError, read_status, subscribe
 from edgefusion.core.errors import InputError, MachineError, RunError, UsageError
 from edgefusion.core.frames import Flag, FusedInfo
 from edgefusion.ring import layout
@@ -234,6 +234,7 @@ def test_dlpack_gives_a_copy_to_who_would_write(name: str) -> None:
             frame.__dlpack__(dl_device=(2, 0))
 
 
+@pytest.mark.slow
 def test_torch_takes_a_frame(name: str) -> None:
     torch = pytest.importorskip("torch")
     with RingWriter(name, size_px=SIZE) as ring, subscribe(name) as frames:
@@ -332,50 +333,26 @@ def test_a_ring_that_was_cut_short(name: str) -> None:
             subscribe(name)
 
 
-def _as_nobody(call: object) -> str:
-    """What the call's error says, as user nobody."""
-    assert callable(call)
-    to_parent, from_child = os.pipe()
-    if not (child := os.fork()):
-        try:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
-            call()
-            os.write(from_child, b"fine")
-        except EdgeFusionError as error:
-            os.write(from_child, f"{error.exit_code} {error}".encode())
-        finally:
-            os._exit(0)
-    os.close(from_child)
-    with os.fdopen(to_parent) as said:
-        text = said.read()
-    os.waitpid(child, 0)
-    return text
-
-
 @UNPRIVILEGED
 def test_who_may_not_read_learns_whose_ring_it_is(name: str) -> None:
-    with RingWriter(name, size_px=SIZE):
-        said = _as_nobody(lambda: subscribe(name))
+    with RingWriter(name, size_px=SIZE), process("nobody_reads", name) as reader:
+        said = heard(reader)
     assert said.startswith(f"3 {layout.paths(name)[0]}: ring {name} of root, group root, mode 0600, may not be read")
     assert 'mode = "0640"' in said
 
 
 @UNPRIVILEGED
 def test_who_may_read_may_lease_but_not_replace(name: str) -> None:
-    def look() -> None:
-        with subscribe(name) as frames, next(frames) as frame:
-            assert whole(frame)
-
     with RingWriter(name, size_px=SIZE, mode=0o644) as ring:
         publish(ring, 0)
-        assert _as_nobody(look) == "fine"
+        with process("nobody_reads", name) as reader:
+            assert heard(reader) == "True"
     with process("half_write", name) as writer:
         assert heard(writer) == "half"
         writer.kill()
         writer.wait()
-    assert "cannot be replaced" in _as_nobody(lambda: RingWriter(name, size_px=SIZE))
+    with process("nobody_writes", name) as writer:
+        assert "cannot be replaced" in heard(writer)
 
 
 def test_a_lease_survives_a_fork(name: str) -> None:

@@ -17,7 +17,7 @@ from edgefusion.core import rig
 from edgefusion.core.errors import EdgeFusionError, InputError, RigError
 from edgefusion.core.frames import Frame, PixelFormat
 from runtime.capture.base import CameraLostError, open_camera
-from runtime.capture.rtsp import RtspCamera
+from runtime.capture.rtsp import RtspCamera, parse_source
 
 PATIENCE_S = 10.0
 
@@ -34,6 +34,13 @@ def watching(server: Server, pixel_format: str = "NV12", fragment: str = "", **m
         yield camera
     finally:
         camera.close()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Server]:
+    """A server that no test stops."""
+    with serving() as server:
+        yield server
 
 
 def take(camera: RtspCamera) -> Frame:
@@ -60,8 +67,8 @@ def until_lost(camera: RtspCamera) -> CameraLostError:
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_pictures_come_in_order_with_their_numbers_and_moments(transport: str) -> None:
-    with serving("--transport", transport) as server, watching(server, fragment=f"transport={transport}") as camera:
+def test_pictures_come_in_order_with_their_numbers_and_moments(running: Server, transport: str) -> None:
+    with watching(running, fragment=f"transport={transport}") as camera:
         before = time.monotonic_ns()
         taken = []
         for _ in range(12):
@@ -78,8 +85,25 @@ def test_pictures_come_in_order_with_their_numbers_and_moments(transport: str) -
     assert before - 10**9 < moments[0] < moments[-1] <= time.monotonic_ns()
 
 
-def test_nv12_is_the_stream_s_own_planes_copied_once() -> None:
-    with serving() as server, watching(server) as camera:
+def test_a_frame_carries_the_moment_its_own_picture_came_not_the_next_one_s() -> None:
+    interval_ns = 200_000_000
+    with serving("--fps", "5", "--tell") as server:
+        with watching(server) as camera:
+            taken = {}
+            for _ in range(6):
+                frame = take(camera)
+                taken[number(frame)] = frame.timestamp_ns
+                frame.release()
+        server.process.kill()
+        assert server.process.stdout is not None
+        sent = dict(tuple(map(int, line.split())) for line in server.process.stdout.read().splitlines())
+    late_ns = sorted(moment - sent[shown] for shown, moment in taken.items())
+    assert late_ns[0] >= 0
+    assert late_ns[3] < interval_ns / 2
+
+
+def test_nv12_is_the_stream_s_own_planes_copied_once(running: Server) -> None:
+    with watching(running) as camera:
         frame = take(camera)
         pixels = frame.pixels
         assert abs(int(pixels[60, 120]) - RIGHT) <= 2
@@ -97,8 +121,8 @@ def test_a_stream_of_full_range_becomes_limited() -> None:
 
 
 @pytest.mark.parametrize(("pixel_format", "expected"), [("GREY", (RIGHT - 16) * 255 / 219), ("RGB24", None)])
-def test_other_formats_are_converted(pixel_format: str, expected: float | None) -> None:
-    with serving() as server, watching(server, pixel_format) as camera:
+def test_other_formats_are_converted(running: Server, pixel_format: str, expected: float | None) -> None:
+    with watching(running, pixel_format) as camera:
         frame = take(camera)
         assert frame.format is PixelFormat(pixel_format)
         value = frame.pixels[60, 120]
@@ -112,17 +136,16 @@ def test_other_formats_are_converted(pixel_format: str, expected: float | None) 
         assert camera.facts["copies"] == 2
 
 
-def test_a_rig_s_device_opens_it() -> None:
-    with serving() as server:
-        camera = open_camera("visible", settings(device=server.url()))
-        try:
-            assert camera.open() == (PixelFormat.NV12, (160, 120))
-        finally:
-            camera.close()
+def test_a_rig_s_device_opens_it(running: Server) -> None:
+    camera = open_camera("visible", settings(device=running.url()))
+    try:
+        assert camera.open() == (PixelFormat.NV12, (160, 120))
+    finally:
+        camera.close()
 
 
-def test_a_frame_keeps_its_pixels_while_others_come_and_after_close() -> None:
-    with serving() as server, watching(server, buffers=3) as camera:
+def test_a_frame_keeps_its_pixels_while_others_come_and_after_close(running: Server) -> None:
+    with watching(running, buffers=3) as camera:
         held = take(camera)
         copy = held.pixels.copy()
         for _ in range(8):
@@ -210,11 +233,10 @@ def test_a_damaged_picture_and_what_builds_on_it_are_never_frames() -> None:
     assert len({(shown - sequence) % STEPS for sequence, shown in good}) == 1
 
 
-def test_threads_end_with_the_camera() -> None:
-    with serving() as server:
-        for _ in range(3):
-            with watching(server) as camera:
-                take(camera).release()
+def test_threads_end_with_the_camera(running: Server) -> None:
+    for _ in range(3):
+        with watching(running) as camera:
+            take(camera).release()
     for thread in [thread for thread in threading.enumerate() if thread.name == "rtsp"]:
         thread.join(PATIENCE_S)
         assert not thread.is_alive()
@@ -224,7 +246,7 @@ def test_threads_end_with_the_camera() -> None:
 def test_the_password_is_never_shown(user: str) -> None:
     with serving("--user", "driver:s3cret#word") as server:
         camera = RtspCamera(server.url(user), settings(), "visible")
-        seen = str(camera.facts)
+        seen = str(camera.facts) + repr(camera) + repr(parse_source(server.url(user), "visible"))
         try:
             camera.open()
             assert "wrong" not in user

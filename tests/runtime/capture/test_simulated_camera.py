@@ -8,11 +8,14 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from cameras import THERMAL_PX, VISIBLE_PX, next_frame, taken, thermal_camera, thermal_settings, visible_camera
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgefusion.core.errors import RigError, RunError
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, Frame, PixelFormat
@@ -138,6 +141,25 @@ def test_a_buffer_is_used_again_only_after_its_release() -> None:
         assert not np.shares_memory(again.pixels, held[0].pixels)
         held[1].release()  # a second time gives nobody else's buffer away
         assert camera.read(0.01) is None
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.one_of(st.just("read"), st.integers(0, 4)), max_size=40), st.integers(3, 5))
+def test_in_whatever_order_frames_are_released_none_changes_before(turns: list[str | int], buffers: int) -> None:
+    with opened(visible_camera(buffers=buffers, size_px=(32, 32))) as camera:
+        held: list[tuple[Frame, Any]] = []
+        last = -1
+        for turn in turns:
+            if isinstance(turn, int):
+                if turn < len(held):
+                    held.pop(turn)[0].release()
+            elif frame := camera.read(0):
+                held.append((frame, frame.pixels.copy()))
+                assert frame.sequence == last + 1
+                last = frame.sequence
+            else:
+                assert len(held) == buffers
+            assert all(np.array_equal(frame.pixels, pixels) for frame, pixels in held)
 
 
 def test_a_waiting_read_wakes_when_a_buffer_is_released_by_another_thread() -> None:

@@ -1,0 +1,147 @@
+"""A live rig: two cameras in their threads, moments out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+from edgefusion.core.rig import Rig
+from edgefusion.recordings.pairing import Side
+from runtime.capture.base import Camera
+from runtime.sync.cameras import CameraThread, Form, State
+from runtime.sync.exchange import SIDES, Changed, Exchange
+from runtime.sync.moments import Moment
+
+OPEN_S = 10.0
+"""Entering waits for both cameras at most so long; what takes longer is not waited for."""
+
+JOIN_S = 1.0
+"""Leaving waits for the cameras' threads so long. One that is stuck in its driver is left behind."""
+
+
+def _unheard(side: Side, state: State, why: str) -> None:
+    """Nobody wants to know."""
+
+
+class LiveRig:
+    """Moments of two live cameras, as a context manager. One thread takes them; any may give them back.
+
+    A camera that is not there when the rig is entered is waited for like one that is lost later.
+
+    Args:
+        settings: the rig.
+        cameras: one for each side, not yet open; they are closed at the end.
+        wake: notified when there may be a moment. Made with its default, re-entrant lock; several rigs may share it.
+        changed: told of each change of a camera's state, and why; called in any thread, must return soon.
+
+    Raises:
+        MachineError: on entering: a camera is busy, not permitted, or something its kind needs is missing.
+        RigError: on entering: a camera does not offer what rig.toml asks for.
+    """
+
+    paced = True
+
+    def __init__(
+        self,
+        settings: Rig,
+        cameras: dict[Side, Camera],
+        *,
+        wake: threading.Condition,
+        changed: Changed = _unheard,
+    ) -> None:
+        self._cameras = cameras
+        self._exchange = Exchange(settings, wake=wake, changed=changed)
+        self._threads = [
+            CameraThread(side, cameras[side], receiver=self._exchange, policy=settings.policy) for side in SIDES
+        ]
+
+    def __enter__(self) -> LiveRig:
+        try:
+            for thread in self._threads:
+                thread.start()
+            self._exchange.begin(OPEN_S)
+            self._check()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop both cameras and give up what waits. Returns soon, even if a camera is stuck."""
+        for thread in self._threads:
+            thread.stop()
+        self._exchange.close()
+        until_s = time.monotonic() + JOIN_S
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(until_s - time.monotonic(), 0))
+
+    def next(self, timeout_s: float = 0.0) -> Moment | None:
+        """The next moment, as soon as there is one; None if there was none in time, or there will be no more.
+
+        Raises:
+            EdgeFusionError: a camera that was not open yet on entering cannot be used after all.
+        """
+        until_s = time.monotonic() + timeout_s
+        while True:
+            if moment := self._exchange.next():
+                return moment
+            self._check()
+            left_s = until_s - time.monotonic()
+            if left_s <= 0 or self._exchange.over:
+                return None
+            self._exchange.wait(left_s)
+
+    @property
+    def ended(self) -> bool:
+        """Whether a recording is over and all of it was taken: there will be no more moments."""
+        return self._exchange.over
+
+    @property
+    def state(self) -> str:
+        """Running, ended, starting, or which camera is lost: ``thermal_lost``. A closed shutter is nothing wrong."""
+        return self._exchange.state
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """Frames that no moment had, by camera and cause: ``{"visible late": 3, ...}``; see ``lane.Cause``."""
+        return self._exchange.drops
+
+    def set_drifted(self, drifted: bool) -> None:
+        """The registration drifted beyond its budget, or is good again: moments are marked MISREGISTERED, or not."""
+        self._exchange.set_drifted(drifted)
+
+    def wait_s(self) -> float | None:
+        """Until ``next`` should be asked although no frame came: a wait ends, or a camera is lost. None: not before."""
+        return self._exchange.wait_s()
+
+    def forms(self, timeout_s: float) -> tuple[Form, Form] | None:
+        """Format and size of visible and of thermal frames; None if a camera did not open in time.
+
+        Raises:
+            EdgeFusionError: a camera cannot be used.
+        """
+        forms = self._exchange.forms(timeout_s)
+        self._check()
+        return forms
+
+    def status(self) -> dict[str, Any]:
+        """``{"cameras": {"visible": {...}, "thermal": {...}}, "skew_ms": {...}}``, as JSON types.
+
+        Of each camera: its own ``facts`` (kind, memory, copies ...), state and why, format, size_px, fps, frames that
+        came, used, held now, drops by cause, missed (never came, by its own numbers), clock_jumps and reconnects.
+        """
+        status = self._exchange.status()
+        status["cameras"] = {side: {**self._cameras[side].facts, **status["cameras"][side]} for side in SIDES}
+        return status
+
+    def _check(self) -> None:
+        if self._exchange.failure is not None:
+            raise self._exchange.failure

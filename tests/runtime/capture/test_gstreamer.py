@@ -1,0 +1,390 @@
+"""GStreamer cameras with GStreamer itself: test sources, decoders, taps on the buffers that pass."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gst_taps import attach_time, mark_damaged, needs_gstreamer, tap
+
+from edgefusion.core import rig
+from edgefusion.core.errors import EdgeFusionError, InputError, MachineError, RigError
+from edgefusion.core.frames import Frame, PixelFormat
+from runtime.capture import gst, gstreamer
+from runtime.capture.base import CameraLostError, StreamEndError, open_camera
+from runtime.capture.gstreamer import GStreamerCamera
+
+PATIENCE_S = 10.0
+LIVE = "videotestsrc is-live=true"
+UNTIMED = "video/x-raw,format=GRAY8,width=160,height=120,framerate=0/1"
+ORANGE = "pattern=solid-color foreground-color=0xffc86432"
+RGB = np.array([0xC8, 0x64, 0x32])
+Y = 16 + RGB @ [65.738, 129.057, 25.064] / 256
+CB = 128 + RGB @ [-37.945, -74.494, 112.439] / 256
+CR = 128 + RGB @ [112.439, -94.154, -18.285] / 256
+
+
+def settings(pixel_format: str = "GREY", **more: object) -> rig.Camera:
+    return rig.Camera.model_validate({"size_px": (160, 120), "format": pixel_format, **more})
+
+
+@contextmanager
+def opened(pipeline: str, pixel_format: str = "GREY", **more: object) -> Iterator[GStreamerCamera]:
+    camera = GStreamerCamera(pipeline, settings(pixel_format, **more), "visible")
+    try:
+        camera.open()
+        yield camera
+    finally:
+        camera.close()
+
+
+def take(camera: GStreamerCamera) -> Frame:
+    """The next frame, which must come."""
+    frame = camera.read(PATIENCE_S)
+    assert frame is not None
+    return frame
+
+
+def refused(pipeline: str, pixel_format: str = "GREY", **more: object) -> EdgeFusionError:
+    """What opening says."""
+    with pytest.raises(EdgeFusionError) as caught, opened(pipeline, pixel_format, **more):
+        pass
+    return caught.value
+
+
+def drain(camera: GStreamerCamera) -> int:
+    """Read until it fails, or nothing comes; how many frames there were."""
+    count = 0
+    while (frame := camera.read(PATIENCE_S)) is not None:
+        frame.release()
+        count += 1
+    return count
+
+
+@needs_gstreamer
+@pytest.mark.parametrize(
+    ("pixel_format", "expected"),
+    [
+        ("RGB24", RGB),
+        ("NV12", Y),
+        ("YUYV", [Y, CB]),
+        ("UYVY", [CB, Y]),
+        ("GREY", Y),
+        ("Y16", Y * 257),
+        ("Y16_BE", Y * 257),
+    ],
+)
+def test_every_format_without_a_copy(pixel_format: str, expected: Any) -> None:
+    with opened(f"{LIVE} {ORANGE}", pixel_format) as camera:
+        frame = take(camera)
+        assert frame.format is PixelFormat(pixel_format)
+        assert frame.size_px == (160, 120)
+        pixels = frame.pixels.byteswap() if frame.format is PixelFormat.Y16_BE else frame.pixels
+        tolerance = 2 * 257 if frame.format.deep else 2
+        assert np.abs(pixels[60, 40].astype(int) - expected).max() <= tolerance
+        if frame.format is PixelFormat.NV12:
+            assert np.abs(pixels[150, 40:42].astype(int) - [CB, CR]).max() <= 2
+        assert (camera.facts["memory"], camera.facts["copies"]) == ("mapped", 0)
+        frame.release()
+
+
+@needs_gstreamer
+def test_pixels_are_the_bytes_that_the_pipeline_wrote() -> None:
+    written: list[int] = []
+
+    def note(buffer: Any) -> None:
+        mapped = gst.Mapped(buffer)
+        written.append(mapped.bytes.ctypes.data)
+        mapped.unmap()
+
+    with opened(f"{LIVE} ! identity name=tap") as camera:
+        tap(camera, note)
+        for _ in range(6):
+            frame = take(camera)
+            last = frame.pixels.ctypes.data
+            frame.release()
+    assert last in written
+
+
+@needs_gstreamer
+@pytest.mark.parametrize(("pixel_format", "width"), [("GREY", 161), ("RGB24", 161), ("NV12", 162), ("YUYV", 161)])
+def test_padded_rows_are_copied_once_and_right(pixel_format: str, width: int) -> None:
+    with opened(f"{LIVE} pattern=smpte", pixel_format, size_px=(width, 120)) as camera:
+        frame = take(camera)
+        bars = frame.pixels[:70]
+        assert len(np.unique(bars[0].reshape(width, -1), axis=0)) >= 7
+        assert (bars == bars[0]).all()  # bars are upright: rows of a wrong stride would lean
+        if pixel_format == "NV12":
+            chroma = frame.pixels[120:150]
+            assert (chroma == chroma[0]).all()
+            assert len(np.unique(chroma[0])) >= 7
+        assert (camera.facts["memory"], camera.facts["copies"]) == ("copy", 1)
+        frame.release()
+
+
+@needs_gstreamer
+def test_memory_may_be_asked_to_be_copied() -> None:
+    with opened(LIVE, memory="copy") as camera:
+        frame = take(camera)
+        assert frame.pixels.flags.writeable
+        assert camera.facts["copies"] == 1
+
+
+@needs_gstreamer
+def test_a_frame_keeps_its_pixels_while_others_come_and_after_close() -> None:
+    for memory in ("auto", "copy"):
+        with opened(f"{LIVE} pattern=snow", memory=memory, fps=100) as camera:
+            held = take(camera)
+            copy = held.pixels.copy()
+            for _ in range(12):
+                frame = take(camera)
+                assert (frame.pixels != copy).any()
+                frame.release()
+            camera.close()
+            np.testing.assert_array_equal(held.pixels, copy)
+            held.release()
+
+
+@needs_gstreamer
+def test_a_live_source_s_times_are_on_the_monotonic_clock() -> None:
+    before = time.monotonic_ns()
+    with opened(LIVE, fps=50) as camera:
+        frames = [take(camera) for _ in range(5)]
+        after = time.monotonic_ns()
+    moments = [frame.timestamp_ns for frame in frames]
+    assert {frame.clock for frame in frames} == {"monotonic"}
+    assert before <= moments[0] < moments[-1] <= after
+    steps = [
+        (later.timestamp_ns - first.timestamp_ns) / (later.sequence - first.sequence)
+        for first, later in itertools.pairwise(frames)
+    ]
+    assert steps == pytest.approx([20e6] * 4)
+
+
+@needs_gstreamer
+def test_buffers_without_a_time_carry_the_moment_they_came() -> None:
+    before = time.monotonic_ns()
+    with opened(f"fakesrc sizetype=fixed sizemax=19200 format=bytes ! {UNTIMED}") as camera:
+        frame = take(camera)
+        assert frame.clock == "receive"
+        assert before <= frame.timestamp_ns <= time.monotonic_ns()
+
+
+@needs_gstreamer
+@pytest.mark.parametrize(("reference", "epoch_s"), [("timestamp/x-unix", 0), ("timestamp/x-ntp", 2_208_988_800)])
+def test_a_sender_s_own_time_counts(reference: str, epoch_s: int) -> None:
+    moment = 1_700_000_000_123_456_789
+    with opened(f"{LIVE} ! identity name=tap", fps=100) as camera:
+        tap(camera, lambda buffer: attach_time(buffer, reference, moment + epoch_s * 10**9))
+        for _ in range(50):
+            if (frame := take(camera)).clock == "realtime":
+                break
+        assert (frame.clock, frame.timestamp_ns) == ("realtime", moment)
+
+
+@needs_gstreamer
+def test_a_slow_reader_gets_the_newest_and_sees_the_gap() -> None:
+    with opened(LIVE, fps=100, buffers=3) as camera:
+        first = take(camera)
+        time.sleep(0.3)
+        later = [take(camera) for _ in range(2)]
+    assert later[1].sequence - first.sequence >= 10
+
+
+@needs_gstreamer
+def test_a_source_that_does_not_count_is_counted() -> None:
+    source = "videotestsrc num-buffers=5 ! video/x-raw,format=I420,width=160,height=120,framerate=50/1"
+    with opened(f"{source} ! jpegenc ! jpegdec ! videoconvert") as camera:
+        assert [take(camera).sequence for _ in range(5)] == list(range(5))
+
+
+@needs_gstreamer
+def test_a_file_is_played_at_its_rate_and_ends() -> None:
+    with opened("videotestsrc num-buffers=8", fps=20) as camera:
+        start, frames = time.monotonic(), 0
+        with pytest.raises(StreamEndError):
+            while take(camera):
+                frames += 1
+        assert frames == 8
+        assert time.monotonic() - start >= 6 / 20
+        assert not camera.facts["live"]
+        with pytest.raises(StreamEndError):
+            camera.read(0)
+        camera.open()
+        assert take(camera).sequence == 0
+
+
+@needs_gstreamer
+def test_a_live_source_that_ends_is_lost() -> None:
+    with opened(f"{LIVE} num-buffers=2") as camera, pytest.raises(CameraLostError):
+        drain(camera)
+
+
+@needs_gstreamer
+def test_an_element_that_fails_is_a_lost_camera_that_can_be_opened_again() -> None:
+    with opened(f"{LIVE} ! identity error-after=4") as camera:
+        with pytest.raises(CameraLostError, match="Failed after iterations"):
+            drain(camera)
+        camera.open()
+        take(camera).release()
+
+
+@needs_gstreamer
+def test_pictures_that_change_their_size() -> None:
+    change = (
+        "concat name=c videotestsrc num-buffers=3 ! video/x-raw,width=160,height=120 ! c. "
+        "videotestsrc ! video/x-raw,width=320,height=240 ! c. c."
+    )
+    with opened(change) as camera, pytest.raises(InputError, match="changed"):
+        drain(camera)
+
+
+@needs_gstreamer
+def test_a_damaged_picture_is_no_frame() -> None:
+    with opened(f"{LIVE} ! identity name=tap", fps=100) as camera:
+        tap(camera, mark_damaged)
+        with pytest.raises(InputError, match="damaged"):
+            drain(camera)
+
+
+@needs_gstreamer
+def test_a_buffer_too_short_for_its_picture_is_no_frame() -> None:
+    short = (
+        "fakesrc sizetype=fixed sizemax=1000 format=bytes ! video/x-raw,format=GRAY8,width=160,height=120,framerate=0/1"
+    )
+    with pytest.raises(InputError, match="incomplete"), opened(short) as camera:
+        take(camera)
+
+
+@needs_gstreamer
+def test_read_returns_in_time_and_lets_others_run() -> None:
+    ticks = 0
+    done = threading.Event()
+
+    def tick() -> None:
+        nonlocal ticks
+        while not done.wait(0.001):
+            ticks += 1
+
+    with opened(f"{LIVE} ! video/x-raw,framerate=1/5") as camera:
+        take(camera).release()
+        other = threading.Thread(target=tick)
+        other.start()
+        assert camera.read(0.3) is None
+        done.set()
+        other.join()
+    assert ticks > 30  # it had one turn in each slice of waiting, were the interpreter locked: 6
+
+
+@needs_gstreamer
+def test_a_pipeline_without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gstreamer, "OPEN_S", 0.3)
+    assert isinstance(refused("appsrc ! video/x-raw"), CameraLostError)
+    assert isinstance(refused("appsrc is-live=true ! video/x-raw"), CameraLostError)
+
+
+@needs_gstreamer
+@pytest.mark.parametrize(
+    ("pipeline", "kind", "words"),
+    [
+        ("videotestsrc ! ! identity", RigError, "syntax error"),
+        ("videotestsrc speed=3", RigError, 'no property "speed"'),
+        ("videotestsrc ! fakesink", RigError, "not including the sink"),
+        ("videotestsrc ! nosuchthing", MachineError, "'nosuchthing'"),
+        ("appsrc ! video/x-raw(memory:NVMM),format=NV12", MachineError, "'nvvidconv'; install nvidia-l4t"),
+        ("videotestsrc ! video/x-raw,format=RGB", RigError, "give GREY; it offers RGB24"),
+        ("videotestsrc ! jpegenc", RigError, "offers image/jpeg"),
+        ("videotestsrc ! video/x-raw,width=320", RigError, "width=320"),
+        ("videotestsrc ! video/x-raw,width=320,height=240,format=I420 ! jpegenc ! decodebin", RigError, "agree on"),
+        ("filesrc location=/nonexistent ! jpegdec", CameraLostError, "No such file"),
+        (f"filesrc location={__file__} ! decodebin", RigError, "text file"),
+        ("v4l2src device=/dev/video987", CameraLostError, "/dev/video987"),
+        ("videotestsrc num-buffers=0", StreamEndError, "end"),
+    ],
+)
+def test_what_cannot_be_opened_says_why(pipeline: str, kind: type[EdgeFusionError], words: str) -> None:
+    error = refused(pipeline)
+    assert type(error) is kind
+    assert words in str(error)
+    assert error.where == "visible.device"
+
+
+@needs_gstreamer
+def test_a_rate_that_is_not_offered() -> None:
+    error = refused("videotestsrc ! video/x-raw,framerate=9/1", fps=30)
+    assert isinstance(error, RigError)
+    assert "framerate=9/1" in str(error)
+
+
+@needs_gstreamer
+def test_full_range_is_refused_and_the_remedy_works() -> None:
+    full = "videotestsrc ! video/x-raw,format=NV12,width=160,height=120,colorimetry=1:4:0:0"
+    error = refused(full, "NV12")
+    assert isinstance(error, RigError)
+    with opened(full + error.remedy.removeprefix("end it with"), "NV12") as camera:
+        take(camera).release()
+
+
+@needs_gstreamer
+def test_a_pipeline_s_password_is_never_shown() -> None:
+    error = refused("rtspsrc location=rtsp://me:s3cret@127.0.0.1:1/front ! rtpjpegdepay ! jpegdec")
+    assert isinstance(error, CameraLostError)
+    assert "s3cret" not in str(error)
+    assert gst.without_passwords("no rtsp://me:s3cret@host/front here") == "no rtsp://***@host/front here"
+
+
+@needs_gstreamer
+def test_nothing_is_left_open() -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    def once() -> None:
+        with opened(LIVE, fps=100) as camera:
+            take(camera).release()
+
+    once()
+    before = descriptors()
+    for _ in range(5):
+        once()
+    assert descriptors() <= before
+
+
+@needs_gstreamer
+def test_a_rig_s_device_opens_it() -> None:
+    camera = open_camera("thermal", settings("Y16", device=f"gstreamer:{LIVE}"))
+    try:
+        assert camera.open() == (PixelFormat.Y16, (160, 120))
+    finally:
+        camera.close()
+
+
+def test_without_pygobject_the_error_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['gi'] = None\n"
+        "from edgefusion.core import rig; from runtime.capture.gstreamer import GStreamerCamera\n"
+        "settings = rig.Camera(size_px=(160, 120), format='GREY')\n"
+        "try: GStreamerCamera('videotestsrc', settings, 'visible').open()\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    words = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert words.startswith("MachineError")
+    assert "python3-gi" in words
+
+
+def test_controls_belong_into_the_pipeline() -> None:
+    with pytest.raises(RigError, match="no controls"):
+        GStreamerCamera(LIVE, settings(controls={"gain": 3}), "visible")
+
+
+def test_reading_before_opening() -> None:
+    with pytest.raises(CameraLostError, match="not open"):
+        GStreamerCamera(LIVE, settings(), "visible").read(0)
