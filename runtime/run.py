@@ -20,12 +20,13 @@ from runtime.build import Asked, fastest
 from runtime.fusion import Fusion
 from runtime.pipeline.keeper import Keeper
 from runtime.pipeline.lane import Lane
-from runtime.pipeline.loop import abandoned_on_error, run_lanes, stop_on_signals
+from runtime.pipeline.loop import abandoned_on_error, run_lanes
 from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.statistics import Statistics
 from runtime.preview import Preview, Show
 from runtime.record import RunRecord, make_record, write_record
 from runtime.sources import Source, open_sources
+from runtime.stopping import stop_on_signals
 from runtime.sync.moments import Moment
 
 

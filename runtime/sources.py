@@ -15,9 +15,10 @@ from edgefusion.core.rig import Camera, Output, Policy, Rig, ThermalCamera, load
 from edgefusion.kernels.inputs import Registration
 from edgefusion.kernels.layout import Form
 from edgefusion.recordings.options import chosen_recording
+from edgefusion.recordings.pairing import Side
 from edgefusion.recordings.recording import Recording
 from runtime import log
-from runtime.capture.base import open_camera, shown_device
+from runtime.capture import base as capture
 from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
 from runtime.pipeline.lane import Moments
 from runtime.pipeline.stream import PairStream
@@ -156,9 +157,12 @@ def _live(settings: Wanted, wake: threading.Condition) -> list[Source]:
 
 
 def _live_source(rig: Rig, settings: Wanted, wake: threading.Condition) -> Source:
-    cameras = {side: open_camera(side, getattr(rig, side)) for side in ("visible", "thermal")}
+    cameras: dict[Side, capture.Camera] = {
+        "visible": capture.open_camera("visible", rig.visible),
+        "thermal": capture.open_camera("thermal", rig.thermal),
+    }
     moments = LiveRig(rig, cameras, wake=wake, changed=lambda side, state, why: _say(rig.name, side, state, why))
-    devices = " + ".join(shown_device(camera.device or "") for camera in (rig.visible, rig.thermal))
+    devices = " + ".join(capture.shown_device(camera.device or "") for camera in (rig.visible, rig.thermal))
     return Source(
         rig.name,
         devices,

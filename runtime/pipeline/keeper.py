@@ -92,7 +92,8 @@ class Keeper:
             log.event("run", rig=lane.name, state=state)
             if stuck:
                 faulthandler.dump_traceback(all_threads=True)
-        lane.outputs.set_status({"state": state, "since_ns": since_ns, **self._facts, **lane.status()})
+        status = {"state": state, "since_ns": since_ns, "at_ns": time.time_ns(), **self._facts, **lane.status()}
+        lane.outputs.set_status(status)
 
     def _line(self) -> str:
         return ", ".join(

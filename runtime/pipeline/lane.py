@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import Any, Protocol
 
 from edgefusion.core.frames import Flag, FusedInfo
@@ -31,7 +32,9 @@ class Moments(Protocol):
     def __enter__(self) -> object:
         """Begin: cameras run from now on."""
 
-    def __exit__(self, *reason: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
         """Stop, and give everything back."""
 
     @property

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 
 from runtime.pipeline.lane import Lane
 
@@ -51,21 +49,3 @@ def _wait(lanes: Sequence[Lane], wake: threading.Condition) -> None:
     with wake:
         due_s = [wait_s for lane in lanes if (wait_s := lane.moments.wait_s()) is not None]
         wake.wait(min([PATIENCE_S, *due_s]))
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT (Ctrl-C) and SIGTERM set; a second signal interrupts at once."""
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lanes import Run, make_fusion
-from runtime.sync.live import LiveRig
 
 from edgefusion.core import rig
 from edgefusion.core.frames import Flag, PixelFormat
 from edgefusion.recordings.pairing import Side
 from runtime.capture.faults import Fault, FaultyCamera
 from runtime.capture.simulated_camera import SimulatedCamera
+from runtime.sync.live import LiveRig
 
 VISIBLE_PX, THERMAL_PX = (64, 48), (40, 32)
 
