@@ -1,7 +1,7 @@
 """Fusing one frame pair on the GPU: what ``runtime.fusion.Fusion`` does, without leaving the GPU's memory in between.
 
-The camera's buffers and the ring's slots are mapped into the GPU; ``pack`` and ``execute`` only enqueue, ``unpack`` waits.
-So nothing reads a camera's buffer any more when ``unpack`` or ``pass_...`` returns, and it may be released.
+The camera's buffers and the ring's slots are mapped into the GPU; ``pack`` and ``execute`` only enqueue, ``unpack``
+waits. So nothing reads a camera's buffer any more when ``unpack`` or ``pass_...`` returns, and it may be released.
 
 Not yet run on hardware (docs/hardware-status.md).
 """
@@ -23,7 +23,7 @@ from edgefusion.kernels.inputs import Registration
 from edgefusion.kernels.layout import Form, shuffle, tensor_size
 from edgefusion.recordings.pairing import Side
 from runtime.engines.cache import BuiltEngine, build
-from runtime.engines.trt_engine import TensorRtEngine
+from runtime.engines.trt_engine import Plan, TensorRtEngine
 from runtime.memory.gpu import this_gpu
 from runtime.memory.stages import CudaInputPacker, RigMemory
 from runtime.memory.views import device_view
@@ -70,7 +70,7 @@ class CudaFusion:
         spec = AgcSpec(**bundle.manifest.agc.model_dump())
         self._packer = CudaInputPacker(self._memory, spec, registration=registration, bits=bits)
         self._forms: dict[Side, Form] = {}
-        self._engines: dict[Size, tuple[BuiltEngine, TensorRtEngine]] = {}
+        self._plans: dict[Size, tuple[BuiltEngine, Plan]] = {}
         self._engine_size: Size | None = None
         self._rgb = np.zeros((0, 0, 3), np.uint8)
         self._frames = 0
@@ -82,7 +82,7 @@ class CudaFusion:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the status shows: why maps were refused, and why the enqueue is no CUDA graph; empty where all is well."""
+        """For the status: why maps were refused, and why the enqueue is no CUDA graph; empty where all is well."""
         return {"not_mapped": self._memory.host.refused, "no_graph": self.engine.no_graph}
 
     def beside(self, *, registration: Registration, bits: int) -> CudaFusion:
@@ -90,7 +90,7 @@ class CudaFusion:
         other = CudaFusion(
             self._bundle, self._device, precision=self._precision, registration=registration, bits=bits
         )  # fmt: skip
-        other._engines = self._engines
+        other._plans = self._plans
         return other
 
     def warm_up(self, visible: Form, thermal: Form) -> None:
@@ -191,13 +191,13 @@ class CudaFusion:
 
     def _take_engine(self, size: Size) -> None:
         """An engine for images of this size on our stream, with the weights of the one that another rig has."""
-        if size not in self._engines:
+        if size not in self._plans:
             built = build(self._bundle, self._device, size_px=size, precision=self._precision)
             loaded = built.load()
             assert isinstance(loaded, TensorRtEngine)  # noqa: S101  # as BACKENDS says
-            self._engines[size] = built, loaded
-        self.built, first = self._engines[size]
-        self.engine = first.another(self._memory.stream)
+            self._plans[size] = built, loaded.plan
+        self.built, plan = self._plans[size]
+        self.engine = TensorRtEngine(plan, size, stream=self._memory.stream)
         x, y = self.engine.device_x, self.engine.device_y
         self._x = device_view(x.pointer, x.host.shape, x.host.dtype, owner=x)
         self._y = device_view(y.pointer, y.host.shape, y.host.dtype, owner=y)

@@ -74,8 +74,8 @@ def load_plan(api: Api, blob: bytes) -> Plan:
 class TensorRtEngine:
     """An execution context of a plan, with its input and output bound.
 
-    ``x``, ``y`` and ``execute`` are for kernels of the host. Kernels of the GPU write ``device_x``, call ``enqueue`` and
-    read ``device_y``, all on ``stream``.
+    ``x``, ``y`` and ``execute`` are for kernels of the host. Kernels of the GPU write ``device_x``, call ``enqueue``
+    and read ``device_y``, all on ``stream``.
 
     Args:
         plan: the weights.
@@ -108,9 +108,9 @@ class TensorRtEngine:
         self.device_x, self.device_y = self._bind(0, self.x.shape), self._bind(1, self.y.shape)
         self._graph, self.no_graph = self._capture()
 
-    def another(self, stream: Any = None) -> TensorRtEngine:
-        """An engine with the same weights, and a context and tensors of its own, on a stream of pycuda's or a new one."""
-        return TensorRtEngine(self.plan, self._size_px, stream=stream)
+    def another(self) -> TensorRtEngine:
+        """An engine with the same weights, and a context, a stream and tensors of its own."""
+        return TensorRtEngine(self.plan, self._size_px)
 
     def execute(self) -> None:
         """Compute ``y`` from ``x``."""

@@ -1,8 +1,8 @@
 """The GPU of this process: its primary context, shared by pycuda, numba-cuda and TensorRT.
 
-pycuda has contexts, streams, events and allocations; what it has not (graphs, EGL images, registering memory whose array
-has a base already) is asked of NVIDIA's own bindings, which numba-cuda brings. Never ``pycuda.autoinit``: that makes a
-context of its own, in which numba-cuda refuses to work.
+pycuda has contexts, streams, events and allocations; what it has not (graphs, EGL images, registering memory whose
+array has a base already) is asked of NVIDIA's own bindings, which numba-cuda brings. Never ``pycuda.autoinit``: that
+makes a context of its own, in which numba-cuda refuses to work.
 
 Not yet run on hardware (docs/hardware-status.md).
 """
@@ -56,7 +56,7 @@ class Gpu:
             atexit.register(self._detach)  # pycuda ends the process if one is left on its stack
 
     def attribute(self, name: str) -> int:
-        """A device attribute by the driver's name without CU_DEVICE_ATTRIBUTE_; 0 where this driver does not know it."""
+        """A device attribute by the driver's name without CU_DEVICE_ATTRIBUTE_; 0 where it is not known."""
         kinds = self.bindings.CUdevice_attribute
         wanted = getattr(kinds, f"CU_DEVICE_ATTRIBUTE_{name}", None)
         if wanted is None:

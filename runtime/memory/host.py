@@ -1,9 +1,9 @@
 """Host memory in the GPU's address space: the cameras' buffers and the ring where they can be mapped, else a copy.
 
 A buffer can be mapped if it lies in an ``mmap`` of this process: a V4L2 driver's buffers, page-aligned memory given to
-one, a DMABUF, the ring. Each such map is registered with the driver once, when the first array in it comes along, and kept
-alive as long as it is registered: memory is unregistered before it is unmapped. Whatever else comes (a decoded picture, a
-recording) is copied into page-locked memory, and counted.
+one, a DMABUF, the ring. Each such map is registered with the driver once, when the first array in it comes along, and
+kept alive as long as it is registered: memory is unregistered before it is unmapped. Whatever else comes (a decoded
+picture, a recording) is copied into page-locked memory, and counted.
 
 Not yet run on hardware (docs/hardware-status.md).
 """

@@ -44,7 +44,10 @@ class RigMemory:
         self._done = gpu.new_mark()
 
     def words(self, pixels: Pixels, use: str) -> Any:
-        """An image of the host as words for the kernels; copied where it cannot be mapped. ``use`` tells copies apart."""
+        """An image of the host as words for the kernels; copied where it cannot be mapped.
+
+        ``use`` tells the copies apart that are held at the same time.
+        """
         pointer = self.host.find(pixels)
         if pointer == 0 or pointer % 4:
             pointer = self.staging(use, pixels.nbytes).put(pixels)
@@ -147,7 +150,7 @@ class CudaInputPacker:
         self._count()
 
     def settle(self) -> None:
-        """Take in the histogram of the frame packed last, once the stream was waited for; it counts from the next on."""
+        """Take in the histogram of the frame packed last, once the stream was waited for; it counts from then on."""
         if self._counted:
             self._agc.update(self._histogram.host.view(np.uint32), self._pack.bin_width)
             self._counted = False
