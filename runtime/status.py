@@ -128,7 +128,9 @@ def _headline(ring: Facts) -> str:
     }
     word = ring["health"] if ring["health"] in FINE else ring["health"].upper()
     state = said.get(ring["health"], f"{word}, process {pid}")
-    since = f", for {_duration((time.time_ns() - ring['since_ns']) / 1e9)}" if "since_ns" in ring else ""
+    # What a dead or silent run said of itself last is not how it fares.
+    said_ns = ring.get("since_ns") if ring["health"] == ring.get("state") else None
+    since = "" if said_ns is None else f", for {_duration((time.time_ns() - said_ns) / 1e9)}"
     return f"{name}: {state}{since}"
 
 

@@ -67,9 +67,9 @@ class TensorRtBackend:
             MachineError: pycuda is missing, or no GPU.
             RunError: TensorRT does not take the bytes.
         """
-        from runtime.engines.trt_engine import TensorRtEngine
+        from runtime.engines.trt_engine import TensorRtEngine, load_plan
 
-        return TensorRtEngine(self._api, blob, size_px, profiled=profiled)
+        return TensorRtEngine(load_plan(self._api, blob), size_px, profiled=profiled)
 
     def _needs_cache(self, options: BuildOptions) -> bool:
         """Whether layers go to a DLA that takes its scales from a calibration cache."""

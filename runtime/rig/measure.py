@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -84,7 +85,8 @@ def try_cameras(report: RigReport, rig: Rig, say: Say, *, seconds: float, quiet:
     sides: dict[Side, Camera] = {"visible": rig.visible, "thermal": rig.thermal}
     seen = {side: Seen() for side in sides}
     with ThreadPoolExecutor(len(sides)) as pool, progress("watching both cameras", None, hidden=quiet):
-        for watched in [pool.submit(watch, side, sides[side], seen[side], seconds=seconds) for side in sides]:
+        window = Window(sides, seconds)
+        for watched in [pool.submit(watch, side, sides[side], seen[side], window) for side in sides]:
             watched.result()
     found = [each for side, camera in sides.items() for each in _of_camera(side, camera, seen[side], say)]
     pairs = fit(seen["visible"], seen["thermal"], tolerance_ms=rig.tolerance_ms)
@@ -93,26 +95,54 @@ def try_cameras(report: RigReport, rig: Rig, say: Say, *, seconds: float, quiet:
     return replace(report, findings=(*report.findings, *found), cameras=cameras, pairs=pairs)
 
 
-def watch(side: Side, settings: Camera, seen: Seen, *, seconds: float) -> None:
-    """Open a camera, look at its frames for some seconds, and close it; what goes wrong is kept in ``seen``."""
+class Window:
+    """The time in which both cameras are watched: it begins when each has brought a frame, or never will.
+
+    Args:
+        sides: the cameras.
+        seconds: how long it is.
+    """
+
+    def __init__(self, sides: Iterable[Side], seconds: float) -> None:
+        self._awaited, self._seconds = set(sides), seconds
+        self._lock = threading.Lock()
+        self._end_s: float | None = None
+
+    def came(self, side: Side) -> None:
+        """A camera brought a frame, or never will."""
+        with self._lock:
+            self._awaited.discard(side)
+            if not self._awaited and self._end_s is None:
+                self._end_s = time.monotonic() + self._seconds
+
+    def over(self, side: Side, since_s: float) -> bool:
+        """Whether a camera that is open since then has been watched for long enough."""
+        now_s = time.monotonic()
+        if side in self._awaited and now_s >= since_s + max(self._seconds, FIRST_S):
+            return True
+        return self._end_s is not None and now_s >= self._end_s
+
+
+def watch(side: Side, settings: Camera, seen: Seen, window: Window) -> None:
+    """Open a camera, look at its frames, and close it; what goes wrong is kept in ``seen``."""
     try:
         camera = open_camera(side, settings)
         try:
-            seen.form = camera.open()
-            end_s = time.monotonic() + max(seconds, FIRST_S)
-            while time.monotonic() < end_s:
+            seen.form, since_s = camera.open(), time.monotonic()
+            while not window.over(side, since_s):
                 frame = camera.read(PATIENCE_S)
                 if frame is not None:
-                    first = not seen.exposures_ns
+                    window.came(side)
                     _note(frame, seen, settings.time_offset_ns)
-                    end_s = time.monotonic() + seconds if first else end_s
-            seen.facts = dict(camera.facts)
         finally:
+            seen.facts = dict(camera.facts)
             camera.close()
     except StreamEndError:
         return  # a short recording: what it had was seen
     except EdgeFusionError as error:
         seen.error = error
+    finally:
+        window.came(side)
 
 
 def _note(frame: Frame, seen: Seen, offset_ns: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgefusion.core.frames import FramePair, FusedInfo
 from edgefusion.recordings.mcap_writer import McapWriter
 from runtime.sinks import Rgb
+from runtime.sinks.facts import facts_of
 from runtime.sinks.pictures import Codec, encode
 
 FUSED, INFO, VISIBLE, THERMAL = "/fused/image", "/fused/info", "/visible/image_raw", "/thermal/image_raw"
@@ -43,7 +44,7 @@ class McapSink:
         if inputs:
             self._writer.raw(VISIBLE, inputs.visible)
             self._writer.raw(THERMAL, inputs.thermal)
-        self._writer.note(INFO, _facts(info), stamp_ns=stamp_ns, sequence=info.frame_id)
+        self._writer.note(INFO, facts_of(info), stamp_ns=stamp_ns, sequence=info.frame_id)
         self._writer.picture(FUSED, encode(rgb, self._codec), self._codec, stamp_ns=stamp_ns, sequence=info.frame_id)
 
     def close(self) -> None:
@@ -59,17 +60,3 @@ class McapSink:
         self._writer.close()
         if self._empty:
             self._writer.path.unlink(missing_ok=True)
-
-
-def _facts(info: FusedInfo) -> dict[str, int | float | str | bool | list[str]]:
-    return {
-        "frame_id": info.frame_id,
-        "flags": [flag.name.lower() for flag in type(info.flags) if flag in info.flags and flag.name],
-        "degraded": info.degraded,
-        "thermal_age_ms": info.thermal_age_ns / 1e6,
-        "visible_sequence": info.visible_sequence,
-        "thermal_sequence": info.thermal_sequence,
-        "timestamp_ns": info.timestamp_ns,
-        "clock": info.clock,
-        "name": info.name,
-    }

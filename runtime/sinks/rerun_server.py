@@ -26,7 +26,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class RerunServer:
-    """Serves the viewer to browsers, and takes what is to be shown.
+    """Serves the viewer to browsers, and takes what is to be shown. Ends with the thread that makes it, at the latest.
 
     Args:
         host: the address to listen at; 127.0.0.1 is this machine only.
@@ -75,7 +75,12 @@ class RerunServer:
         home = self._home.name  # with settings of its own: it would report its use to its makers
         environment = {**os.environ, "XDG_CONFIG_HOME": home, "XDG_DATA_HOME": home}
         quiet = subprocess.DEVNULL
-        subprocess.run([program, "analytics", "disable"], env=environment, stdout=quiet, stderr=quiet, check=True)  # noqa: S603
+        try:
+            subprocess.run([program, "analytics", "disable"], env=environment, stdout=quiet, stderr=quiet, check=True)  # noqa: S603
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise MachineError(
+                f"Rerun's program does not run ({error})", where=program, remedy="pip install 'edgefusion[view]'"
+            ) from error
         words = ["--serve-web", "--bind", host, "--server-memory-limit", MEMORY]
         words += ["--web-viewer-port", str(ports[0]), "--port", str(ports[1])]
         with self._log.open("wb") as log:

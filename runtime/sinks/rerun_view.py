@@ -12,6 +12,7 @@ from edgefusion.core.errors import MachineError, RunError, UsageError
 from edgefusion.core.frames import Frame, FramePair, FusedInfo
 from edgefusion.core.optional import require
 from runtime.sinks import Rgb
+from runtime.sinks.facts import flag_names
 from runtime.sinks.pictures import encode, look
 from runtime.sinks.rerun_server import RerunServer
 
@@ -67,7 +68,7 @@ class RerunSink:
         if info.clock == "monotonic":
             stream.log("times/exposure_to_view_ms", rerun.Scalars((time.monotonic_ns() - info.timestamp_ns) / 1e6))
         if info.flags:
-            stream.log("flags", rerun.TextLog(str(info.flags)))
+            stream.log("flags", rerun.TextLog(", ".join(flag_names(info.flags))))
 
     def close(self) -> None:
         """Send what waits and end the view."""

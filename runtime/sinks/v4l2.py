@@ -52,10 +52,12 @@ class V4l2Sink:
     wants_inputs = False
 
     def __init__(self, path: str | Path) -> None:
-        self._path, self._shape = str(path), (0, 0, 3)
+        self._path = str(path)
+        self._shape: tuple[int, ...] = ()
         self._node: Node | None = Node(self._path)
         self._queue: OutputQueue | None = None
-        self._fill, self._length = _copy, 0
+        self._fill: Fill = _copy
+        self._length = 0
         needed = abi.VIDEO_OUTPUT | abi.STREAMING
         if self._node.capabilities & needed != needed:
             self.close()

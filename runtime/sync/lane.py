@@ -38,14 +38,16 @@ class Held:
         exposure_ns: when it was exposed, on CLOCK_MONOTONIC.
         seen_ns: when its picture was first seen: earlier than ``exposure_ns`` if the picture is frozen.
         arrived_ns: when it came.
+        ready_ns: since when nothing is waited for any more, of a visible frame; None: something is.
         used: whether a moment had it.
     """
 
-    __slots__ = ("_holders", "_lane", "arrived_ns", "exposure_ns", "frame", "seen_ns", "used")
+    __slots__ = ("_holders", "_lane", "arrived_ns", "exposure_ns", "frame", "ready_ns", "seen_ns", "used")
 
     def __init__(self, lane: Lane, frame: Frame, *, exposure_ns: int, seen_ns: int, arrived_ns: int) -> None:
         self._lane, self._holders = lane, 1
         self.frame, self.exposure_ns, self.seen_ns, self.arrived_ns = frame, exposure_ns, seen_ns, arrived_ns
+        self.ready_ns: int | None = None
         self.used = False
 
     @property

@@ -16,7 +16,7 @@ from runtime.sync.skew import Skew
 from runtime.sync.timeline import Timeline
 
 LATE_NS = 25_000_000
-"""A frame that has waited so long for the loop gives way to a newer one that is ready too."""
+"""A frame that has waited so long for the loop, not for its partner, gives way to a newer one that is ready too."""
 
 
 class Synchronizer:
@@ -87,6 +87,8 @@ class Synchronizer:
             lane.refuse(frame, "overrun")
             return "overrun"
         lane.append(frame, exposure_ns=placed, seen_ns=seen_ns, now_ns=now_ns)
+        for visible in self._visible.waiting:
+            self._ready(visible, now_ns)
         return None
 
     def damaged(self, side: Side) -> None:
@@ -119,7 +121,7 @@ class Synchronizer:
         """The next moment, or None if none is ready now."""
         while self._visible.waiting:
             visible = self._visible.waiting[0]
-            if self._wait_until_ns(visible, now_ns) > now_ns:
+            if not self._ready(visible, now_ns):
                 return None
             if cause := self._superfluous(visible, now_ns):
                 self._visible.drop_oldest(cause)
@@ -133,7 +135,8 @@ class Synchronizer:
     def wait_ns(self, now_ns: int) -> int | None:
         """Until there may be a moment although no frame comes; None: not before one comes."""
         if self._visible.waiting:
-            return max(self._wait_until_ns(self._visible.waiting[0], now_ns) - now_ns, 0)
+            oldest = self._visible.waiting[0]
+            return 0 if self._ready(oldest, now_ns) else self._wait_until_ns(oldest, now_ns) - now_ns
         if self._policy.visible_lost == "thermal" and self._thermal.waiting:
             return 0 if self.lost("visible", now_ns) else self.lost_at_ns("visible") - now_ns
         return None
@@ -173,12 +176,18 @@ class Synchronizer:
             return "overrun" if self._nearest.wanted(lane.waiting[0]) else "unpaired"
         if self._starting(now_ns):
             return "starting"
-        return "late" if self._wait_until_ns(lane.waiting[0], now_ns) <= now_ns else "overrun"
+        return "late" if self._ready(lane.waiting[0], now_ns) else "overrun"
 
     def _starting(self, now_ns: int) -> bool:
         """Whether no thermal frame was used yet, and it is early enough to hope for one."""
         hopeless = self._over | self._gone
         return not self._thermal.used and "thermal" not in hopeless and now_ns < self.started_ns + self._lost_after_ns
+
+    def _ready(self, visible: Held, now_ns: int) -> bool:
+        """Whether this visible frame waits for nothing any more; once so, always so."""
+        if visible.ready_ns is None and self._wait_until_ns(visible, now_ns) <= now_ns:
+            visible.ready_ns = now_ns
+        return visible.ready_ns is not None
 
     def _wait_until_ns(self, visible: Held, now_ns: int) -> int:
         """When this visible frame is ready, whatever comes; 0: it is already."""
@@ -193,9 +202,7 @@ class Synchronizer:
         if self._published_ns is not None and visible.exposure_ns <= self._published_ns:
             return "late"
         second = self._visible.waiting[1] if len(self._visible.waiting) > 1 else None
-        if second is None or now_ns - visible.arrived_ns < LATE_NS:
-            return None
-        if self._wait_until_ns(second, now_ns) > now_ns:
+        if second is None or now_ns - (visible.ready_ns or now_ns) < LATE_NS or not self._ready(second, now_ns):
             return None
         return "starting" if self._starting(now_ns) else "late"
 

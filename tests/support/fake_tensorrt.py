@@ -60,6 +60,15 @@ class Base:
         INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
 
 
+class Logger(Base):
+    """The one that comes with the library."""
+
+    ERROR = Base.Severity.ERROR
+
+    def __init__(self, severity: int = ERROR) -> None:
+        self.severity = severity
+
+
 class FakeTensorRt(Fake):
     """The module.
 
@@ -69,7 +78,7 @@ class FakeTensorRt(Fake):
 
     def __init__(self, version: str, layers: list[dict[str, Any]], **returns: Any) -> None:
         surface = Surface(version)
-        self.__dict__.update(calls=[], __version__=version, Logger=Base)
+        self.__dict__.update(calls=[], __version__=version, Logger=Logger)
         inspector = "Runtime().deserialize_cuda_engine().create_engine_inspector().get_engine_information()"
         arranged = {
             "Builder().build_serialized_network()": b"plan",

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from cuda.pathfinder import DynamicLibNotFoundError
 from numba import cuda
 from numba.core.types import float16, float32, int32, uint8, uint16, uint32
 from numba.cuda import dispatcher
@@ -55,6 +56,6 @@ def main(version: str, folder: Path) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1], Path(sys.argv[2]))
-    except NvvmSupportError as error:
-        print(f"{error}: pip install nvidia-nvvm nvidia-nvjitlink", file=sys.stderr)
+    except (NvvmSupportError, DynamicLibNotFoundError) as error:
+        print(f"{error}: pip install nvidia-nvvm nvidia-cuda-nvrtc nvidia-nvjitlink", file=sys.stderr)
         sys.exit(77)

@@ -1,6 +1,6 @@
 """A camera for tests of what watches cameras: its address says how it behaves.
 
-``scripted:fps=50,late_ms=3,swapped=1,high=20000,flat=1,skip=1,clock=realtime,size=64x48,format=GREY,lost=1,busy=1,mute=1``
+``scripted:fps=50,late_ms=3,swapped=1,high=20000,flat=1,skip=1,clock=realtime,size=64x48,format=GREY,lost=1,busy=1,mute=1,slow=2``
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from runtime.capture.base import CameraLostError
 KIND = "rigcams:ScriptedCamera"
 OPTIONS = {
     "fps", "late_ms", "swapped", "high", "flat", "skip", "clock", "size", "format", "lost", "busy", "mute", "shift_s",
+    "slow",
 }  # fmt: skip
 
 
@@ -40,6 +41,7 @@ class ScriptedCamera:
     def open(self) -> tuple[PixelFormat, Size]:
         if "busy" in self._options:
             raise MachineError("it is busy", where="scripted", remedy="close what uses it")
+        time.sleep(float(self._options.get("slow", 0)))
         type(self).opened += 1
         self._due_ns = time.monotonic_ns()
         return self._form

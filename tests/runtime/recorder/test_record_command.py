@@ -157,6 +157,14 @@ def test_bad_words(record: Call, tmp_path: Path, words: list[str], code: int, sa
     assert says in result.stderr
 
 
+def test_a_rig_without_a_camera(record: Call, tmp_path: Path) -> None:
+    rig = scripted_rig(tmp_path / "rig.toml")
+    rig.write_text(rig.read_text().replace('device = "scripted:"', "", 1))
+    result = record("--rig", rig, "--out", tmp_path / "r.mcap")
+    assert result.exit_code == 4
+    assert "visible.device is missing" in result.stderr
+
+
 def test_not_one_frame_leaves_no_file(record: Call, tmp_path: Path) -> None:
     result = record("--rig", scripted_rig(tmp_path / "rig.toml", "frames=0", "frames=0"), "--out", tmp_path / "r.mcap")
     assert result.exit_code == 5

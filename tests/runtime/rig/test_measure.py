@@ -17,7 +17,7 @@ from runtime.rig.job import check_rig
 @pytest.fixture(autouse=True)
 def scripted_kind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(base.KINDS, "scripted", rigcams.KIND)
-    monkeypatch.setattr(measure, "FIRST_S", 1.0)
+    monkeypatch.setattr(measure, "FIRST_S", 0.6)
     yield
     assert rigcams.ScriptedCamera.opened == 0
 
@@ -47,7 +47,7 @@ def said(report: RigReport) -> str:
 
 def test_two_sound_cameras_are_measured(tmp_path: Path, edgefusion: Callable[..., Result]) -> None:
     path = rig(tmp_path, "late_ms=2", "late_ms=5,high=9000,clock=realtime")
-    result = edgefusion("rig", "check", path, "--open", "--seconds", 0.6, "--json")
+    result = edgefusion("rig", "check", path, "--open", "--seconds", 0.4, "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     visible, thermal = found["cameras"]["visible"], found["cameras"]["thermal"]
@@ -85,7 +85,7 @@ def test_two_sound_cameras_are_measured(tmp_path: Path, edgefusion: Callable[...
     ],
 )
 def test_what_cameras_do_wrong_is_said(tmp_path: Path, visible: str, thermal: str, more: str, what: str) -> None:
-    report = check_rig(rig(tmp_path, visible, thermal, more), seconds=0.5)
+    report = check_rig(rig(tmp_path, visible, thermal, more), seconds=0.35)
     assert what in said(report)
 
 
@@ -100,3 +100,11 @@ def test_the_exit_code_is_that_of_what_failed(
 def test_the_right_byte_order_is_not_doubted(tmp_path: Path) -> None:
     path = rig(tmp_path, "", "high=16000,swapped=1,format=Y16_BE", 'byte_order = "big"')
     assert "byte_order" not in said(check_rig(path, seconds=0.2))
+
+
+def test_a_camera_that_opens_slowly_is_waited_for(tmp_path: Path) -> None:
+    report = check_rig(rig(tmp_path, "slow=0.8"), seconds=0.3)
+    assert report.pairs
+    assert report.pairs["within_tolerance"] == 1
+    assert report.cameras["visible"]["frames"] >= 3
+    assert not report.findings

@@ -10,7 +10,7 @@ from edgefusion.core.frames import Frame, PixelFormat
 from edgefusion.kernels.cpu import to_rgb
 from runtime.sinks.v4l2 import LAYOUTS, V4l2Sink
 
-SIZE = (32, 24)
+SIZE = (64, 48)
 
 
 def smooth() -> np.ndarray:

@@ -163,7 +163,7 @@ def test_a_camera_that_is_stuck_while_opening_is_not_waited_for_for_ever(monkeyp
     opens = thermal.open
     monkeypatch.setattr(thermal, "open", lambda: (hang.wait(), opens())[1])
     visible = ScriptedCamera("visible")
-    with live(visible, thermal) as rig:
+    with live(visible, thermal, rig=small_rig(lost_after_s=0.3)) as rig:
         assert rig.forms(0.05) is None
         assert next(moments(rig)).flags == Flag.THERMAL_LOST
         hang.set()

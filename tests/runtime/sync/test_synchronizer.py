@@ -149,6 +149,19 @@ def test_the_loop_that_is_too_slow_gets_the_newest_and_the_rest_is_late() -> Non
     assert max(latencies_ms(loop)) < 45
 
 
+def test_a_frame_that_waited_for_its_partner_is_not_late() -> None:
+    """Frame 30's partner is missing, which is known only when 31's comes: both are ready then, and the loop is idle."""
+    thermal = [
+        Arrival(frame.exposed_ms + (30 if number % 2 else 62), "thermal", frame.exposed_ms)
+        for number, frame in enumerate(stream("thermal", 30, 2))
+        if number != 30
+    ]
+    loop = Loop(small_rig(buffers=8)).play(stream("visible", 30, 2) + thermal)
+    assert flags(loop)[30:32] == [Flag.STALE, REGULAR]
+    assert loop.moments[31][0] == pytest.approx(loop.moments[30][0])
+    assert loop.drops("visible") == {}
+
+
 def test_visible_frames_before_the_first_thermal_one_wait_or_are_dropped() -> None:
     thermal = [frame for frame in stream("thermal", 30, 2) if frame.exposed_ms > 400]
     loop = Loop(small_rig()).play(stream("visible", 30, 2) + thermal)
