@@ -89,7 +89,8 @@ class Keeper:
         if state != before:
             since_ns = time.time_ns()
             self._states[lane.name] = state, since_ns
-            log.event("run", rig=lane.name, state=state)
+            if self._watchdog_ns is not None:  # a recording's states are no news
+                log.event("run", rig=lane.name, state=state)
             if stuck:
                 faulthandler.dump_traceback(all_threads=True)
         status = {"state": state, "since_ns": since_ns, "at_ns": time.time_ns(), **self._facts, **lane.status()}

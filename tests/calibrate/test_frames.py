@@ -158,8 +158,9 @@ def test_tensors_are_those_that_the_vehicle_computes_on(tmp_path: Path) -> None:
     fusion = Fusion(load_bundle(), find_device("cpu"), precision="fp32")
     expected = {}
     for index in range(100):
-        fusion.prepare(counts(index))
-        fusion.pack(counts(index))
+        pair = counts(index)
+        fusion.prepare(pair.visible, pair.thermal)
+        fusion.pack(pair)
         expected[index] = fusion.engine.x.copy()
     frames = (*made.list.frames, *made.list.holdout)
     for frame, x in zip(frames, made.tensors(frames), strict=True):

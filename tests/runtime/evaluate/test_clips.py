@@ -195,7 +195,7 @@ def test_thermal_is_what_the_vehicle_makes_of_it_with_the_memory_of_its_gain_con
     )
     for number in range(6):
         pair = rig.render(number)
-        fusion.prepare(pair)
+        fusion.prepare(pair.visible, pair.thermal)
         fusion.pack(pair)
         assert np.array_equal(view(number).thermal.pixels, fusion.thermal_view())
     assert len(set(seen.ranges[1:])) == 5
