@@ -15,12 +15,16 @@ from runtime.capture.timeline import Seat
 
 Form = tuple[PixelFormat, Size]
 
+SPARE = 2
+"""Buffers of a driver that a reader never holds."""
+
 
 class PacedCamera(ABC):
     """A camera that behaves as a driver with so many buffers: what is late is lost, oldest first.
 
     Frames wait in free buffers until they are read. Where more are due than buffers are free, the oldest are dropped,
-    which shows as a gap in the sequence numbers. Without a rate nothing is ever late: ``read`` waits for a free buffer.
+    which shows as a gap in the sequence numbers. Without a rate nothing is ever late: ``read`` waits until fewer frames
+    are out than a reader may hold (all buffers but ``SPARE``), so that one that drops what is too much drops nothing.
     """
 
     def __init__(self, seat: Seat, buffers: int) -> None:
@@ -34,7 +38,7 @@ class PacedCamera(ABC):
     def open(self) -> tuple[PixelFormat, Size]:
         """See ``Camera.open``."""
         form = self._begin()
-        self._pool = Pool(self._buffers)
+        self._pool = Pool(self._buffers if self._seat.timeline.rate else max(self._buffers - SPARE, 2))
         self._seat.timeline.start()
         if self._opened_before and self._seat.timeline.rate:
             self._skip_to(self._seat.timeline.now_ns())
@@ -59,6 +63,7 @@ class PacedCamera(ABC):
             elif not self._seat.wait(due_ns, deadline_s):
                 return None
             else:
+                self._seat.timeline.reach(due_ns)
                 return self._next(pool)
 
     def close(self) -> None:
@@ -75,7 +80,7 @@ class PacedCamera(ABC):
         place = pool.take()
         try:
             pixels, form, taken_ns, clock, number = self._take(place.number)
-            stamp_ns = self._seat.timeline.monotonic_ns(taken_ns)
+            stamp_ns = self._seat.timeline.stamp_ns(taken_ns)
             return Frame(pixels, form, stamp_ns, clock, number, place)
         except BaseException:
             place()

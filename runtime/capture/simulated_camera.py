@@ -8,7 +8,7 @@ same scene, whatever the rate of each. Size, format, rate and buffers are those 
     fog=0           0 (clear) to 1 (a visibility of 36 m)
     visible=640x480 the visible camera's size, for the thermal camera: it is built to cover what that one sees
     prerender=0     so many pictures are drawn when it is opened and shown in turn, so that frames cost nothing
-    pace=1          0: frames as fast as they are asked for; timestamps go on at the camera's rate
+    pace=1          0: frames as fast as they are asked for; time passes as fast as that
     ==============  ===========================================================================================
 
 ``SimulatedRig(visible_size_px=..., thermal_size_px=...).registration`` is the rig's.
