@@ -93,7 +93,7 @@ class ReplayCamera(PacedCamera):
         self._allocate(tape.form)
         rate = self._options.rate
         self.facts = {"kind": "replay", "memory": "host", "copies": 1, "rate": tape.fps * (rate or 1.0)}
-        self.facts |= {"paced": rate is not None, "topic": tape.topic}
+        self.facts |= {"paced": self._paced, "topic": tape.topic}
         return tape.form
 
     def _end(self) -> None:

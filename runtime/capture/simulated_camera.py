@@ -81,7 +81,7 @@ class SimulatedCamera(PacedCamera):
         else:
             self._allocate(self._form)
         self.facts = {"kind": "simulated", "memory": "host", "copies": 0, "rate": self._fps}
-        self.facts["paced"] = self._seat.timeline.rate is not None
+        self.facts["paced"] = self._paced
         return self._form
 
     def _due_ns(self, ahead: int) -> int:

@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from bisect import bisect_left
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
 AHEAD_NS = 100_000_000
 """Enough for the next frame to be there when one is paired."""
@@ -36,6 +36,7 @@ class Timeline:
 
     Attributes:
         started: whether a camera was opened.
+        changed: notified of everything that a waiting camera may wait for.
     """
 
     def __init__(self, rate: float | None) -> None:
@@ -126,6 +127,7 @@ class Seat:
     Attributes:
         next_ns: its own time of the frame that it takes next.
         present: whether others wait for it where there is no rate.
+        taken: when its frames that nobody has released yet were due, by any key.
     """
 
     def __init__(self, timeline: Timeline, fps: float = 1.0) -> None:
@@ -133,6 +135,7 @@ class Seat:
         self.fps = fps
         self.next_ns = 0
         self.present = not timeline.started
+        self.taken: Mapping[int, int] = {}
         self._patient_until_s: float | None = None
         with timeline.changed:
             timeline.seats.add(self)
@@ -148,6 +151,12 @@ class Seat:
         with self.timeline.changed:
             self.next_ns, self.present = next_ns, True
             self.timeline.changed.notify_all()
+
+    def waited_for(self, due_ns: int) -> bool:
+        """Whether all frames that some other camera has given and not got back are as late as this one, or later."""
+        with self.timeline.changed:
+            others = [seat.taken for seat in self.timeline.seats if seat is not self and seat.present]
+            return any(taken and min(taken.values()) >= due_ns for taken in others)
 
     def wait(self, due_ns: int, deadline_s: float) -> bool:
         """Wait until a frame is due, or until ``time.monotonic()`` is ``deadline_s``; whether it is due."""

@@ -109,6 +109,19 @@ def test_without_pace_a_reader_that_holds_what_it_may_gets_no_more() -> None:
         assert next_frame(camera).sequence == 2
 
 
+def test_without_pace_a_camera_that_the_other_ones_frames_wait_for_gives_one_more() -> None:
+    visible, thermal = (make("pace=0,prerender=4", buffers=4) for make in (visible_camera, thermal_camera))
+    with opened(visible), opened(thermal):
+        kept = [next_frame(thermal) for _ in range(2)]
+        early = [next_frame(visible) for _ in range(2)]
+        assert thermal.read(0.01) is None
+        for frame in early:
+            frame.release()
+        late = [next_frame(visible) for _ in range(2)]
+        assert next_frame(thermal).sequence == late[0].sequence == kept[-1].sequence + 1
+        assert thermal.read(0.01) is None
+
+
 def test_a_camera_nobody_reads_does_not_hold_the_other_up() -> None:
     visible, thermal = visible_camera("pace=0,prerender=4"), thermal_camera("pace=0,prerender=4")
     with opened(visible), opened(thermal):
@@ -157,11 +170,14 @@ def test_a_buffer_is_used_again_only_after_its_release() -> None:
         before = [frame.pixels.copy() for frame in held]
         assert camera.read(0.01) is None
         assert all(np.array_equal(frame.pixels, pixels) for frame, pixels in zip(held, before, strict=True))
-        held[1].release()
-        again = next_frame(camera)
-        assert np.shares_memory(again.pixels, held[1].pixels)
-        assert not np.shares_memory(again.pixels, held[0].pixels)
-        held[1].release()  # a second time gives nobody else's buffer away
+        for _ in range(3):
+            held.pop(1).release()
+            held.append(next_frame(camera))
+            assert not any(np.shares_memory(held[-1].pixels, frame.pixels) for frame in held[:-1])
+        assert np.array_equal(held[0].pixels, before[0])
+        held[0].release()
+        next_frame(camera)
+        held[0].release()  # a second time gives nobody else's buffer away
         assert camera.read(0.01) is None
 
 
