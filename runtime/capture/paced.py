@@ -38,18 +38,15 @@ class PacedCamera(ABC):
         self._buffers = buffers
         self._pool: Pool | None = None
         self._arrays: list[Pixels] = []
-        self._opened_before = False
 
     def open(self) -> tuple[PixelFormat, Size]:
         """See ``Camera.open``."""
         form = self._begin()
         timeline = self._seat.timeline
         self._pool = Pool(self._buffers - (0 if self._paced else SPARE - 1), timeline.changed)
-        self._seat.taken = self._pool.taken
-        timeline.start()
-        if self._opened_before and self._paced:
+        first = self._seat.open(self._pool.taken)
+        if self._paced and not first:
             self._skip_to(timeline.now_ns())
-        self._opened_before = True
         return form
 
     def read(self, timeout_s: float) -> Frame | None:
@@ -77,7 +74,7 @@ class PacedCamera(ABC):
     def close(self) -> None:
         """See ``Camera.close``."""
         self._pool, self._arrays = None, []
-        self._seat.leave()
+        self._seat.close()
         self._end()
 
     def _allocate(self, form: Form) -> None:
@@ -91,13 +88,11 @@ class PacedCamera(ABC):
         place = pool.take(due_ns)
         try:
             pixels, form, taken_ns, clock, number = self._take(place.number)
-            stamp_ns = self._seat.timeline.stamp_ns(taken_ns)
-            return Frame(pixels, form, stamp_ns, clock, number, place)
+            self._tell_others()
+            return Frame(pixels, form, self._seat.timeline.stamp_ns(taken_ns), clock, number, place)
         except BaseException:
             place()
             raise
-        finally:
-            self._tell_others()
 
     def _tell_others(self) -> None:
         if not self._paced and (due_ns := self._due_ns(0)) is not None:

@@ -35,7 +35,6 @@ class Timeline:
         rate: own time per real time; None: frames are due when they are asked for.
 
     Attributes:
-        started: whether a camera was opened.
         changed: notified of everything that a waiting camera may wait for.
     """
 
@@ -43,7 +42,6 @@ class Timeline:
         self.rate = rate
         self.changed = threading.Condition()
         self.seats: weakref.WeakSet[Seat] = weakref.WeakSet()
-        self.started = False
         self._origin_ns = 0
         self._loop_ns: int | None = None
         self._knots = _Knots()
@@ -57,14 +55,19 @@ class Timeline:
                 found = _shared[key, rate] = cls(rate)
             return found
 
-    def start(self) -> None:
-        """Let time 0 be now, unless it has begun."""
+    @property
+    def running(self) -> bool:
+        """Whether a camera of it is open."""
         with self.changed:
-            if not self.started:
-                self._origin_ns, self.started = time.monotonic_ns(), True
+            return any(seat.opened for seat in self.seats)
+
+    def begin(self) -> None:
+        """Let time 0 be now."""
+        with self.changed:
+            self._origin_ns, self._knots = time.monotonic_ns(), _Knots()
 
     def due_ns(self, own_ns: int) -> int:
-        """CLOCK_MONOTONIC at a time of its own, of a timeline that was started and has a rate."""
+        """CLOCK_MONOTONIC at a time of its own, of a timeline with a rate."""
         return self._origin_ns + round(own_ns / (self.rate or 1.0))
 
     def reach(self, own_ns: int) -> None:
@@ -125,6 +128,7 @@ class Seat:
     """One camera's place on a timeline.
 
     Attributes:
+        opened: whether the camera is open.
         next_ns: its own time of the frame that it takes next.
         present: whether others wait for it where there is no rate.
         taken: when its frames that nobody has released yet were due, by any key.
@@ -133,12 +137,28 @@ class Seat:
     def __init__(self, timeline: Timeline, fps: float = 1.0) -> None:
         self.timeline = timeline
         self.fps = fps
+        self.opened = False
         self.next_ns = 0
-        self.present = not timeline.started
         self.taken: Mapping[int, int] = {}
+        self._new = True
         self._patient_until_s: float | None = None
         with timeline.changed:
+            self.present = not timeline.running
             timeline.seats.add(self)
+
+    def open(self, taken: Mapping[int, int]) -> bool:
+        """The camera is open; whether for the first time. Time begins with the first one, again if all were closed."""
+        first, self._new, self.taken = self._new, False, taken
+        with self.timeline.changed:
+            if first and not self.timeline.running:
+                self.timeline.begin()
+            self.opened = True
+        return first
+
+    def close(self) -> None:
+        """The camera is closed."""
+        self.opened = False
+        self.leave()
 
     def leave(self) -> None:
         """Nobody waits for this camera any more; it comes back with its next frame."""

@@ -99,6 +99,19 @@ def test_as_fast_as_can_be_every_frame_comes_and_they_are_in_the_order_of_exposu
     assert stamps[-1] <= now_ns
 
 
+@pytest.mark.parametrize("rate", ["10", "max"])
+def test_a_second_run_begins_at_the_start_although_the_first_ones_cameras_still_exist(drive: Path, rate: str) -> None:
+    kept = []
+    for _ in range(2):
+        cameras = [replay(f"{drive}#rate={rate}", side, buffers=16) for side in ("visible", "thermal")]
+        kept.append(cameras)
+        with opened(*cameras):
+            began_ns = time.monotonic_ns()
+            runs = both_to_the_end(*cameras)
+        assert [[frame.sequence for frame in run] for run in runs] == [list(range(10))] * 2
+        assert all(frame.timestamp_ns > began_ns - 1000 * MS for run in runs for frame in run)
+
+
 def test_open_camera_knows_it_and_says_what_comes(drive: Path) -> None:
     camera = open_camera("thermal", thermal_settings(device=f"replay:{drive}#topic=/thermal/image_raw"))
     assert camera.open() == (PixelFormat.Y16, (64, 48))
