@@ -103,7 +103,7 @@ def health(alive: bool, status: Facts) -> str:
     if time.time_ns() - status.get("at_ns", time.time_ns()) > SILENT_S * 1e9:
         return "silent"
     lost = [side for side, camera in status.get("cameras", {}).items() if camera.get("state") in AWAY]
-    return f"{' and '.join(lost)} lost" if state in FINE and lost else state
+    return f"{'_and_'.join(lost)}_lost" if state in FINE and lost else state
 
 
 def _describe(ring: Facts) -> str:
@@ -126,7 +126,7 @@ def _headline(ring: Facts) -> str:
         "silent": f"SILENT: process {pid} lives, but says nothing since {SILENT_S:g} s or more: stopped, or hung",
         "stuck": f"STUCK: the loop of process {pid} does not turn any more; its log has every thread's stack",
     }
-    word = ring["health"] if ring["health"] in FINE else ring["health"].upper()
+    word = ring["health"] if ring["health"] in FINE else ring["health"].upper().replace("_", " ")
     state = said.get(ring["health"], f"{word}, process {pid}")
     # What a dead or silent run said of itself last is not how it fares.
     said_ns = ring.get("since_ns") if ring["health"] == ring.get("state") else None
@@ -171,7 +171,7 @@ def _counts(counts: Facts, starved: int = 0) -> str:
 
 def _cameras(cameras: Mapping[str, Facts]) -> str:
     table = Table("camera", *cameras)
-    for name in dict.fromkeys(name for facts in cameras.values() for name in facts):
+    for name in dict.fromkeys(name for facts in cameras.values() for name in facts if facts[name] not in ("", None)):
         table.add_row(name.replace("_", " "), *(_value(facts.get(name)) for facts in cameras.values()))
     return render(table)
 
@@ -190,7 +190,7 @@ def _value(value: Any) -> str:
         return "x".join(map(str, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _duration(seconds: float) -> str:

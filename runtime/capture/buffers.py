@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import threading
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,33 +18,42 @@ class Pool:
 
     Args:
         count: how many.
+        changed: notified when one is given back.
+
+    Attributes:
+        taken: when the frame in each taken place was due, by number.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, changed: threading.Condition) -> None:
         self._free = deque(range(count))
-        self._changed = threading.Condition()
+        self._changed = changed
+        self.taken: dict[int, int] = {}
 
     @property
     def free(self) -> int:
         """How many can be taken."""
         return len(self._free)
 
-    def take(self) -> Place:
-        """The one that has been free for longest.
+    def take(self, due_ns: int) -> Place:
+        """The one that has been free for longest, for a frame that was due then.
 
         Raises:
             IndexError: none is free.
         """
-        return Place(self, self._free.popleft())
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until one is free; whether one is."""
         with self._changed:
-            return self._changed.wait_for(lambda: bool(self._free), timeout_s)
+            number = self._free.popleft()
+            self.taken[number] = due_ns
+        return Place(self, number)
+
+    def wait(self, enough: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until ``enough`` says so, which is asked whenever one is given back; what it said last."""
+        with self._changed:
+            return self._changed.wait_for(enough, timeout_s)
 
     def give(self, number: int) -> None:
         """Take a place back, from any thread."""
         with self._changed:
+            del self.taken[number]
             self._free.append(number)
             self._changed.notify_all()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any
 
 from edgefusion.core.errors import RunError
@@ -15,30 +16,37 @@ from runtime.capture.timeline import Seat
 
 Form = tuple[PixelFormat, Size]
 
+SPARE = 2
+"""Buffers of a driver that a reader never holds."""
+
 
 class PacedCamera(ABC):
     """A camera that behaves as a driver with so many buffers: what is late is lost, oldest first.
 
     Frames wait in free buffers until they are read. Where more are due than buffers are free, the oldest are dropped,
-    which shows as a gap in the sequence numbers. Without a rate nothing is ever late: ``read`` waits for a free buffer.
+    which shows as a gap in the sequence numbers.
+
+    Without a rate nothing is ever late: ``read`` waits until no more frames are out than a reader may hold (all buffers
+    but ``SPARE``), so that one that drops what is too much drops nothing. A camera that the other one's frames wait for
+    may give one more: what its reader holds may be too old to be of use, and kept until the next frame comes.
     """
 
     def __init__(self, seat: Seat, buffers: int) -> None:
         self.facts: dict[str, Any] = {}
         self._seat = seat
+        self._paced = seat.timeline.rate is not None
         self._buffers = buffers
         self._pool: Pool | None = None
         self._arrays: list[Pixels] = []
-        self._opened_before = False
 
     def open(self) -> tuple[PixelFormat, Size]:
         """See ``Camera.open``."""
         form = self._begin()
-        self._pool = Pool(self._buffers)
-        self._seat.timeline.start()
-        if self._opened_before and self._seat.timeline.rate:
-            self._skip_to(self._seat.timeline.now_ns())
-        self._opened_before = True
+        timeline = self._seat.timeline
+        self._pool = Pool(self._buffers - (0 if self._paced else SPARE - 1), timeline.changed)
+        first = self._seat.open(self._pool.taken)
+        if self._paced and not first:
+            self._skip_to(timeline.now_ns())
         return form
 
     def read(self, timeout_s: float) -> Frame | None:
@@ -53,44 +61,47 @@ class PacedCamera(ABC):
             if due_ns is None:
                 self._seat.leave()
                 raise StreamEndError("the recording is over")
-            if not pool.free:
-                if not pool.wait(deadline_s - time.monotonic()):
+            room = partial(self._may_take, pool, due_ns)
+            if not room():
+                if not pool.wait(room, deadline_s - time.monotonic()):
                     return None
             elif not self._seat.wait(due_ns, deadline_s):
                 return None
             else:
-                return self._next(pool)
+                self._seat.timeline.reach(due_ns)
+                return self._next(pool, due_ns)
 
     def close(self) -> None:
         """See ``Camera.close``."""
         self._pool, self._arrays = None, []
-        self._seat.leave()
+        self._seat.close()
         self._end()
 
     def _allocate(self, form: Form) -> None:
         """Buffers that ``_take`` fills."""
         self._arrays = allocate(*form, self._buffers)
 
-    def _next(self, pool: Pool) -> Frame:
-        place = pool.take()
+    def _may_take(self, pool: Pool, due_ns: int) -> bool:
+        return pool.free > 1 or (pool.free == 1 and (self._paced or self._seat.waited_for(due_ns)))
+
+    def _next(self, pool: Pool, due_ns: int) -> Frame:
+        place = pool.take(due_ns)
         try:
             pixels, form, taken_ns, clock, number = self._take(place.number)
-            stamp_ns = self._seat.timeline.monotonic_ns(taken_ns)
-            return Frame(pixels, form, stamp_ns, clock, number, place)
+            self._tell_others()
+            return Frame(pixels, form, self._seat.timeline.stamp_ns(taken_ns), clock, number, place)
         except BaseException:
             place()
             raise
-        finally:
-            self._tell_others()
 
     def _tell_others(self) -> None:
-        if self._seat.timeline.rate is None and (due_ns := self._due_ns(0)) is not None:
+        if not self._paced and (due_ns := self._due_ns(0)) is not None:
             self._seat.join(due_ns)
 
     def _drop_missed(self, free: int) -> None:
         """Give up what a driver would have had no buffer for, or what others went past without waiting."""
         timeline = self._seat.timeline
-        if timeline.rate is None:
+        if not self._paced:
             if not self._seat.present:
                 self._skip_to(timeline.now_ns())
             return

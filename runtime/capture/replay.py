@@ -7,7 +7,7 @@ as it is whole, with a warning.
 
     =======  ================================================================================================
     topic    by default the one whose name or encoding is that of this camera
-    rate=1   2: twice as fast; 0.5: half as fast; max: as fast as frames are asked for, timestamps as if it were 1
+    rate=1   2: twice as fast; 0.5: half as fast; max: as fast as frames are asked for; timestamps are as fast
     loop=0   1: from the start again, for ever
     =======  ================================================================================================
 """
@@ -93,7 +93,7 @@ class ReplayCamera(PacedCamera):
         self._allocate(tape.form)
         rate = self._options.rate
         self.facts = {"kind": "replay", "memory": "host", "copies": 1, "rate": tape.fps * (rate or 1.0)}
-        self.facts |= {"paced": rate is not None, "topic": tape.topic}
+        self.facts |= {"paced": self._paced, "topic": tape.topic}
         return tape.form
 
     def _end(self) -> None:

@@ -8,7 +8,7 @@ same scene, whatever the rate of each. Size, format, rate and buffers are those 
     fog=0           0 (clear) to 1 (a visibility of 36 m)
     visible=640x480 the visible camera's size, for the thermal camera: it is built to cover what that one sees
     prerender=0     so many pictures are drawn when it is opened and shown in turn, so that frames cost nothing
-    pace=1          0: frames as fast as they are asked for; timestamps go on at the camera's rate
+    pace=1          0: frames as fast as they are asked for; time passes as fast as that
     ==============  ===========================================================================================
 
 ``SimulatedRig(visible_size_px=..., thermal_size_px=...).registration`` is the rig's.
@@ -81,7 +81,7 @@ class SimulatedCamera(PacedCamera):
         else:
             self._allocate(self._form)
         self.facts = {"kind": "simulated", "memory": "host", "copies": 0, "rate": self._fps}
-        self.facts["paced"] = self._seat.timeline.rate is not None
+        self.facts["paced"] = self._paced
         return self._form
 
     def _due_ns(self, ahead: int) -> int:

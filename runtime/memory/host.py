@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from runtime.memory.dmabuf import Bytes, Import
 from runtime.memory.gpu import CudaError, Gpu
 from runtime.memory.views import device_view
 
-Bytes = npt.NDArray[np.uint8]
-
 UNUSED_AFTER = 2_000
 """Look-ups after which a map that nobody asked for is let go: the buffers of a camera that was opened again."""
+_SWEEP = 1_024
 _PORTABLE, _DEVICEMAP, _READ_ONLY = 1, 2, 8
 _HOST_ALLOC_DEVICEMAP = 2
 
@@ -36,11 +36,13 @@ class _Map:
         memory: all of it; keeps it mapped.
         pointer: where the GPU finds it; 0: the driver refuses to map it.
         used: the look-up that asked for it last.
+        imported: what mapped it, if not its registration.
     """
 
     memory: Bytes
     pointer: int
     used: int
+    imported: Import | None = None
 
 
 class HostMemory:
@@ -60,13 +62,13 @@ class HostMemory:
         self.refused: list[str] = []
         self._able = bool(gpu.attribute("CAN_MAP_HOST_MEMORY") and gpu.attribute("HOST_REGISTER_SUPPORTED"))
         self._able_read_only = bool(gpu.attribute("READ_ONLY_HOST_REGISTER_SUPPORTED"))
-        if not self._able:
-            self.refused.append("the device does not map host memory")
 
     def find(self, array: npt.NDArray[Any]) -> int:
         """Where the GPU finds a C-contiguous array; 0 if it must be copied."""
         self._asked += 1
-        root = _root(array) if self._able and array.flags.c_contiguous else None
+        if self._asked % _SWEEP == 0:
+            self._drop_unused()
+        root = _root(array) if array.flags.c_contiguous else None
         if root is None:
             return 0
         known = self._maps.get(id(root)) or self._register(root)
@@ -76,6 +78,24 @@ class HostMemory:
         offset = address(array) - address(known.memory)
         return known.pointer + offset
 
+    def share(self, memory: Bytes, fd: int) -> None:
+        """Map a buffer that is a DMABUF, before a driver owns it: as any other, else through EGL.
+
+        Args:
+            memory: the CPU's mapping of all of it.
+            fd: its descriptor.
+        """
+        if self.find(memory):
+            return
+        root = _root(memory)
+        try:
+            imported = Import(self._gpu, fd, memory)
+        except CudaError as error:
+            self._refuse(error)
+            return
+        if root is not None:
+            self._maps[id(root)] = _Map(np.frombuffer(root, np.uint8), imported.pointer, self._asked, imported)
+
     def close(self) -> None:
         """Unregister everything. The GPU must not be reading any of it."""
         for each in self._maps.values():
@@ -83,18 +103,18 @@ class HostMemory:
         self._maps.clear()
 
     def _register(self, root: mmap.mmap) -> _Map:
-        self._drop_unused()
         memory = np.frombuffer(root, np.uint8)
         pointer = 0
         try:
             pointer = self._map(memory)
         except CudaError as error:
-            if str(error) not in self.refused:
-                self.refused.append(str(error))
+            self._refuse(error)
         made = self._maps[id(root)] = _Map(memory, pointer, self._asked)
         return made
 
     def _map(self, memory: Bytes) -> int:
+        if not self._able:
+            raise CudaError("the device does not map host memory")
         if not memory.flags.writeable and not self._able_read_only:
             raise CudaError("the device does not map memory that may only be read")
         flags = _PORTABLE | _DEVICEMAP | (0 if memory.flags.writeable else _READ_ONLY)
@@ -109,8 +129,14 @@ class HostMemory:
                 self._unregister(each)
                 del self._maps[key]
 
+    def _refuse(self, error: CudaError) -> None:
+        if str(error) not in self.refused:
+            self.refused.append(str(error))
+
     def _unregister(self, each: _Map) -> None:
-        if each.pointer:
+        if each.imported:
+            each.imported.close()
+        elif each.pointer:
             self._gpu.call("cuMemHostUnregister", address(each.memory))
 
 

@@ -76,12 +76,12 @@ def test_all_rings_are_listed_as_json(edgefusion: Callable[..., Result]) -> None
     assert found[0]["latency_ms"]["p99"] == 15.25
 
 
-@pytest.mark.parametrize("state", ["stuck", "thermal lost", "degraded"])
+@pytest.mark.parametrize("state", ["stuck", "thermal_lost", "degraded"])
 def test_what_is_wrong_is_the_exit_code(edgefusion: Callable[..., Result], state: str) -> None:
     with running("front", STATUS | {"state": state}):
         result = edgefusion("status")
     assert result.exit_code == 5
-    assert f"front: {state.upper()}" in result.stdout
+    assert f"front: {state.upper().replace('_', ' ')}" in result.stdout
 
 
 @pytest.mark.parametrize("state", ["lost", "reconnecting"])

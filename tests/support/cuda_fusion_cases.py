@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import fake_cuda
+import gpu_fixture
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -28,7 +29,7 @@ from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import Unpack
 from edgefusion.kernels.inputs import InputPacker
 from runtime.cuda_fusion import CudaFusion
-from runtime.engines import cache, trt_api
+from runtime.engines import cache
 from runtime.memory import gpu as gpu_module
 
 assert config.ENABLE_CUDASIM
@@ -91,8 +92,8 @@ class Machine:
         loads: engines that were deserialised.
     """
 
-    def __init__(self) -> None:
-        self.gpu = fake_cuda.Gpu()
+    def __init__(self, gpu: fake_cuda.Gpu) -> None:
+        self.gpu = gpu
         self.loads: list[Engine] = []
 
     def load(self, blob: bytes) -> Engine:
@@ -107,16 +108,9 @@ class Machine:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
-    here = Machine()
+    here = Machine(gpu_fixture.install(monkeypatch))
     returns = {"Runtime().deserialize_cuda_engine()": here.load, "nptype()": lambda kind: HALF}
-    modules = {"pycuda": fake_cuda.ModuleType("pycuda"), "pycuda.driver": here.gpu.pycuda()}
-    modules["cuda.bindings.driver"] = here.gpu.bindings()
-    modules["tensorrt"] = FakeTensorRt("10.3.0", INT8, **returns)
-    for name, module in modules.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    for module in (trt_api, gpu_module):
-        monkeypatch.setattr(module, "has_driver", lambda: True)
-    monkeypatch.setattr(gpu_module, "_THREAD", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRt("10.3.0", INT8, **returns))
     monkeypatch.setenv("EDGEFUSION_CACHE", str(tmp_path))
 
     def view(interface: dict[str, Any], owner: Any = None) -> npt.NDArray[Any]:
@@ -125,7 +119,6 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine
     monkeypatch.setattr(cuda, "from_cuda_array_interface", view, raising=False)
     monkeypatch.setattr(cuda, "external_stream", lambda handle: 0)
     monkeypatch.setattr(cache, "check_engine_size", lambda size: None)  # the simulator is slow: smaller than real ones
-    gpu_module._only.cache_clear()
     yield here
     gpu_module._only.cache_clear()
 
@@ -146,7 +139,9 @@ def pairs(place: Callable[[Pixels], Pixels], count: int = 3) -> list[FramePair]:
     for number in range(count):
         (visible, size), (thermal, thermal_size) = FORMS
         pixels = noise(visible, size, number), noise(thermal, thermal_size, number + 50) // (number + 1)
-        frames = [Frame(place(each), form[0], number, "monotonic", number) for each, form in zip(pixels, FORMS)]
+        frames = [
+            Frame(place(each), form[0], number, "monotonic", number) for each, form in zip(pixels, FORMS, strict=True)
+        ]
         made.append(FramePair(*frames))
     return made
 

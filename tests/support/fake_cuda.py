@@ -45,7 +45,8 @@ class Gpu:
         registered: host address -> bytes.
         refuses: name of a function -> the error it returns.
         attributes: name -> value.
-        replays: what a launch of the captured graph does.
+        contexts: on the stack.
+        images: EGL images that the driver has.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class Gpu:
         }
         self.capturing = False
         self.captured: list[Callable[[], None]] = []
-        self.contexts = 0
+        self.contexts = self.images = 0
         self.pagelocked: list[int] = []
 
     def pycuda(self) -> Any:
@@ -73,13 +74,21 @@ class Gpu:
         module.mem_alloc = Allocation
         module.pagelocked_zeros = self._pagelocked
         module.memcpy_htod_async = lambda to, array, stream: np.copyto(host(int(to), array.shape, array.dtype), array)
+        module.memcpy_dtoh = lambda array, at: np.copyto(array, host(int(at), array.shape, array.dtype))
         module.memcpy_dtoh_async = lambda array, at, stream: np.copyto(array, host(int(at), array.shape, array.dtype))
         return module
 
     def bindings(self) -> Any:
         """``cuda.bindings.driver``."""
         module: Any = ModuleType("cuda.bindings.driver")
-        for name in ("CUstream", "CUresult", "CUdevice_attribute", "CUstreamCaptureMode"):
+        for name in (
+            "CUstream",
+            "CUresult",
+            "CUdevice_attribute",
+            "CUstreamCaptureMode",
+            "EGLImageKHR",
+            "CUeglFrameType",
+        ):
             setattr(module, name, getattr(real, name))
         for name in dir(self):
             if name.startswith("cu"):
@@ -124,6 +133,18 @@ class Gpu:
     def cuGraphLaunch(self, executable: Any, stream: Any) -> None:  # noqa: N802
         for work in executable:
             work()
+
+    def cuGraphicsEGLRegisterImage(self, image: Any, flags: int) -> int:  # noqa: N802
+        assert isinstance(image, real.EGLImageKHR)
+        self.images += 1
+        return int(image)
+
+    def cuGraphicsResourceGetMappedEglFrame(self, resource: int, index: int, level: int) -> Any:  # noqa: N802
+        kind = real.CUeglFrameType.CU_EGL_FRAME_TYPE_PITCH
+        return SimpleNamespace(frameType=kind, pitch=4096, frame=SimpleNamespace(pPitch=[resource + FAR]))
+
+    def cuGraphicsUnregisterResource(self, resource: int) -> None:  # noqa: N802
+        self.images -= 1
 
     def enqueue(self, work: Callable[[], None]) -> None:
         """Do the work, or note it for the graph."""

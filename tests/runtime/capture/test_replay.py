@@ -74,17 +74,42 @@ def long_drive(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("write", [write_ros, write_foxglove])
 def test_both_cameras_give_every_frame_on_one_time_base(tmp_path: Path, write: Any) -> None:
     path = write(tmp_path / "drive.mcap", pairs_said(20))
-    visible, thermal = replay(f"{path}#rate=max"), replay(f"{path}#rate=max", "thermal")
+    visible, thermal = replay(f"{path}#rate=10", buffers=32), replay(f"{path}#rate=10", "thermal", buffers=32)
     with opened(visible, thermal):
         first, second = both_to_the_end(visible, thermal)
     assert [frame.sequence for frame in first] == [frame.sequence for frame in second] == list(range(20))
-    skews = {b.timestamp_ns - a.timestamp_ns for a, b in zip(first, second, strict=True)}
-    assert skews == {2 * MS}
+    skews = [b.timestamp_ns - a.timestamp_ns for a, b in zip(first, second, strict=True)]
+    assert np.abs(np.array(skews) - 2 * MS / 10).max() <= 1
     steps = np.diff([frame.timestamp_ns for frame in first])
-    assert np.abs(steps - STEP_NS).max() <= 1
+    assert np.abs(steps - STEP_NS / 10).max() <= 1
     for frame, pair in zip(second, McapRecording(path), strict=True):
         assert frame.clock == "monotonic"
         assert np.array_equal(frame.pixels, pair.thermal.pixels)
+
+
+def test_as_fast_as_can_be_every_frame_comes_and_they_are_in_the_order_of_exposure(tmp_path: Path) -> None:
+    path = write_ros(tmp_path / "drive.mcap", pairs_said(60))
+    visible, thermal = replay(f"{path}#rate=max"), replay(f"{path}#rate=max", "thermal")
+    with opened(visible, thermal):
+        first, second = both_to_the_end(visible, thermal)
+        now_ns = time.monotonic_ns()
+    assert [frame.sequence for frame in first] == [frame.sequence for frame in second] == list(range(60))
+    stamps = [frame.timestamp_ns for pair in zip(first, second, strict=True) for frame in pair]
+    assert stamps == sorted(stamps)
+    assert stamps[-1] <= now_ns
+
+
+@pytest.mark.parametrize("rate", ["10", "max"])
+def test_a_second_run_begins_at_the_start_although_the_first_ones_cameras_still_exist(drive: Path, rate: str) -> None:
+    kept = []
+    for _ in range(2):
+        cameras = [replay(f"{drive}#rate={rate}", side, buffers=16) for side in ("visible", "thermal")]
+        kept.append(cameras)
+        with opened(*cameras):
+            began_ns = time.monotonic_ns()
+            runs = both_to_the_end(*cameras)
+        assert [[frame.sequence for frame in run] for run in runs] == [list(range(10))] * 2
+        assert all(frame.timestamp_ns > began_ns - 1000 * MS for run in runs for frame in run)
 
 
 def test_open_camera_knows_it_and_says_what_comes(drive: Path) -> None:
@@ -133,18 +158,12 @@ def test_two_cameras_agree_whenever_they_are_opened(long_drive: Path) -> None:
 
 
 def test_loop_goes_on_in_time_and_number(drive: Path) -> None:
-    visible, thermal = replay(f"{drive}#rate=max&loop=1"), replay(f"{drive}#rate=max&loop=1", "thermal")
-    found: list[Frame] = []
-    with opened(visible, thermal):
-        other = threading.Thread(target=lambda: found.extend(taken(thermal, 25)))
-        other.start()
-        frames = taken(visible, 25)
-        other.join()
+    camera = replay(f"{drive}#rate=2&loop=1", buffers=32)
+    with opened(camera):
+        frames = taken(camera, 25)
     assert [frame.sequence for frame in frames] == list(range(25))
     steps = np.diff([frame.timestamp_ns for frame in frames])
-    assert (steps > 0).all()
-    assert np.abs(steps - STEP_NS).max() < 3 * MS
-    assert {b.timestamp_ns - a.timestamp_ns for a, b in zip(frames, found, strict=True)} == {2 * MS}
+    assert np.abs(steps - STEP_NS / 2).max() < 2 * MS
 
 
 def test_the_end_is_an_end_however_often_one_asks(drive: Path) -> None:
@@ -169,15 +188,15 @@ def test_the_end_of_one_camera_does_not_hold_the_other_up(tmp_path: Path) -> Non
 
 
 def test_a_buffer_is_used_again_only_after_its_release(drive: Path) -> None:
-    camera = replay(f"{drive}#rate=max", buffers=3)
+    camera = replay(f"{drive}#rate=max", buffers=5)
     with opened(camera):
         held = [next_frame(camera) for _ in range(3)]
         assert camera.read(0.01) is None
         assert [int(frame.pixels[0, 0, 0]) for frame in held] == [0, 1, 2]
-        held[1].release()
-        again = next_frame(camera)
-        assert np.shares_memory(again.pixels, held[1].pixels)
-        assert [int(frame.pixels[0, 0, 0]) for frame in held] == [0, 3, 2]
+        for _ in range(3):
+            held.pop(1).release()
+            held.append(next_frame(camera))
+        assert [int(frame.pixels[0, 0, 0]) for frame in held] == [0, 4, 5]
 
 
 def test_a_reader_that_is_late_loses_the_oldest(tmp_path: Path) -> None:
@@ -209,7 +228,7 @@ def test_after_a_disconnect_it_goes_on_where_the_recording_is_then(long_drive: P
 def test_stamps_of_another_clock_than_the_log_are_taken_for_exposures(tmp_path: Path) -> None:
     said = [each._replace(stamp_ns=each.stamp_ns - START_NS + MS, log_ns=each.stamp_ns) for each in pairs_said(5)]
     path = write_ros(tmp_path / "boot.mcap", said)
-    visible, thermal = replay(f"{path}#rate=max"), replay(f"{path}#rate=max", "thermal")
+    visible, thermal = replay(f"{path}#rate=1", buffers=8), replay(f"{path}#rate=1", "thermal", buffers=8)
     with opened(visible, thermal):
         began_ns = time.monotonic_ns()
         first, second = both_to_the_end(visible, thermal)
@@ -229,7 +248,7 @@ def test_a_camera_whose_stamps_are_of_its_own_clock_is_refused(tmp_path: Path) -
 
 def test_without_stamps_the_log_time_counts(tmp_path: Path) -> None:
     said = [each._replace(stamp_ns=0, log_ns=each.stamp_ns) for each in pairs_said(4)]
-    camera = replay(f"{write_ros(tmp_path / 'old.mcap', said)}#rate=max")
+    camera = replay(f"{write_ros(tmp_path / 'old.mcap', said)}#rate=1", buffers=8)
     with pytest.warns(UserWarning, match="without a time of exposure"):
         camera.open()
     frames = to_the_end(camera)

@@ -87,6 +87,41 @@ def test_without_pace_neither_runs_away_from_the_other() -> None:
         assert next_frame(thermal).sequence == 0
 
 
+def test_without_pace_time_passes_as_fast_as_frames_are_taken_and_is_never_ahead() -> None:
+    visible, thermal = visible_camera("pace=0,prerender=4", fps=1), thermal_camera("pace=0,prerender=4", fps=0.25)
+    with opened(visible), opened(thermal):
+        began_ns = time.monotonic_ns()
+        both = interleaved(visible, thermal, 41, 11)
+        assert all(frame.timestamp_ns <= time.monotonic_ns() for frame in both)
+        first, last = both[0].timestamp_ns, max(frame.timestamp_ns for frame in both)
+    assert began_ns <= first
+    assert last - first < 20e9  # of the 40 s that the drive went on
+    for kind in (PixelFormat.RGB24, PixelFormat.Y16):
+        steps = np.diff([frame.timestamp_ns for frame in both if frame.format is kind])
+        assert (steps > 0).all()
+
+
+def test_without_pace_a_reader_that_holds_what_it_may_gets_no_more() -> None:
+    with opened(visible_camera("pace=0,prerender=4", buffers=4)) as camera:
+        held = [next_frame(camera) for _ in range(2)]
+        assert camera.read(0.01) is None
+        held[0].release()
+        assert next_frame(camera).sequence == 2
+
+
+def test_without_pace_a_camera_that_the_other_ones_frames_wait_for_gives_one_more() -> None:
+    visible, thermal = (make("pace=0,prerender=4", buffers=4) for make in (visible_camera, thermal_camera))
+    with opened(visible), opened(thermal):
+        kept = [next_frame(thermal) for _ in range(2)]
+        early = [next_frame(visible) for _ in range(2)]
+        assert thermal.read(0.01) is None
+        for frame in early:
+            frame.release()
+        late = [next_frame(visible) for _ in range(2)]
+        assert next_frame(thermal).sequence == late[0].sequence == kept[-1].sequence + 1
+        assert thermal.read(0.01) is None
+
+
 def test_a_camera_nobody_reads_does_not_hold_the_other_up() -> None:
     visible, thermal = visible_camera("pace=0,prerender=4"), thermal_camera("pace=0,prerender=4")
     with opened(visible), opened(thermal):
@@ -130,23 +165,26 @@ def test_paced_cameras_share_a_clock_whenever_they_are_opened() -> None:
 
 
 def test_a_buffer_is_used_again_only_after_its_release() -> None:
-    with opened(visible_camera(buffers=3)) as camera:
+    with opened(visible_camera(buffers=5)) as camera:
         held = [next_frame(camera) for _ in range(3)]
         before = [frame.pixels.copy() for frame in held]
         assert camera.read(0.01) is None
         assert all(np.array_equal(frame.pixels, pixels) for frame, pixels in zip(held, before, strict=True))
-        held[1].release()
-        again = next_frame(camera)
-        assert np.shares_memory(again.pixels, held[1].pixels)
-        assert not np.shares_memory(again.pixels, held[0].pixels)
-        held[1].release()  # a second time gives nobody else's buffer away
+        for _ in range(3):
+            held.pop(1).release()
+            held.append(next_frame(camera))
+            assert not any(np.shares_memory(held[-1].pixels, frame.pixels) for frame in held[:-1])
+        assert np.array_equal(held[0].pixels, before[0])
+        held[0].release()
+        next_frame(camera)
+        held[0].release()  # a second time gives nobody else's buffer away
         assert camera.read(0.01) is None
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.one_of(st.just("read"), st.integers(0, 4)), max_size=40), st.integers(3, 5))
+@given(st.lists(st.one_of(st.just("read"), st.integers(0, 4)), max_size=40), st.integers(2, 4))
 def test_in_whatever_order_frames_are_released_none_changes_before(turns: list[str | int], buffers: int) -> None:
-    with opened(visible_camera(buffers=buffers, size_px=(32, 32))) as camera:
+    with opened(visible_camera(buffers=buffers + 2, size_px=(32, 32))) as camera:
         held: list[tuple[Frame, Any]] = []
         last = -1
         for turn in turns:
@@ -163,7 +201,7 @@ def test_in_whatever_order_frames_are_released_none_changes_before(turns: list[s
 
 
 def test_a_waiting_read_wakes_when_a_buffer_is_released_by_another_thread() -> None:
-    with opened(visible_camera(buffers=3)) as camera:
+    with opened(visible_camera(buffers=5)) as camera:
         held = [next_frame(camera) for _ in range(3)]
         timer = threading.Timer(0.05, held[0].release)
         timer.start()
@@ -220,7 +258,7 @@ def test_prerendered_frames_cost_no_memory_and_no_copy() -> None:
             frame.release()
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert peak < 20_000  # a frame has 230,400 bytes
+        assert peak < 60_000  # a frame has 230,400 bytes
 
 
 def test_prerendered_pictures_show_the_same_as_drawn_ones_and_begin_again() -> None:
