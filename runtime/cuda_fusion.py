@@ -10,69 +10,33 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from edgefusion.core.bundle import Bundle, Precision
-from edgefusion.core.devices import Device
 from edgefusion.core.frames import Frame, FramePair, Pixels
 from edgefusion.core.geometry import Size
-from edgefusion.core.rig import registered
-from edgefusion.kernels.agc import AgcSpec
-from edgefusion.kernels.inputs import Registration
-from edgefusion.kernels.layout import Form, shuffle, tensor_size
-from edgefusion.recordings.pairing import Side
-from runtime.engines.cache import BuiltEngine, build
-from runtime.engines.trt_engine import Plan, TensorRtEngine
+from edgefusion.kernels.layout import Form, tensor_size
+from runtime.engines.base import Engine
+from runtime.engines.cache import build
+from runtime.engines.trt_engine import TensorRtEngine
+from runtime.fusion import Fusion
 from runtime.memory.gpu import this_gpu
 from runtime.memory.stages import CudaInputPacker, RigMemory
 from runtime.memory.views import device_view
 
-WARM_UP_RUNS = 5
-BACKENDS = ("tensorrt", "tensorrt_rtx")
-"""Whose engines this class executes."""
 
-
-class CudaFusion:
-    """The three stages for one bundle on one GPU; call them in order for each pair, from the thread that made it.
-
-    Args:
-        bundle: a checked bundle.
-        device: the compute target, of one of ``BACKENDS``.
-        precision: which of the bundle's models.
-        registration: the rig's; by default both images show the same view.
-        bits: significant bits of a Y16 thermal reading.
-
-    Attributes:
-        built: the engine in use, for the size of the last pair.
-        size_px: (width, height) of fused images.
+class CudaFusion(Fusion):
+    """See ``Fusion``; the thread that made it is the one that calls it.
 
     Raises:
         MachineError: no driver, or pycuda or numba-cuda is not installed.
     """
 
-    built: BuiltEngine
     engine: TensorRtEngine
-    size_px: Size
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        device: Device,
-        *,
-        precision: Precision,
-        registration: Registration = registered,
-        bits: int = 16,
-    ) -> None:
-        self._bundle, self._device, self._precision = bundle, device, precision
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
         gpu = this_gpu()
         self._memory = RigMemory(gpu, gpu.new_stream())
-        spec = AgcSpec(**bundle.manifest.agc.model_dump())
-        self._packer = CudaInputPacker(self._memory, spec, registration=registration, bits=bits)
-        self._forms: dict[Side, Form] = {}
-        self._plans: dict[Size, tuple[BuiltEngine, Plan]] = {}
+        self._packer = CudaInputPacker(self._memory, self._spec, registration=self._registration, bits=self._bits)
         self._engine_size: Size | None = None
-        self._rgb = np.zeros((0, 0, 3), np.uint8)
         self._frames = 0
 
     @property
@@ -85,85 +49,46 @@ class CudaFusion:
         """For the status: why maps were refused, and why the enqueue is no CUDA graph; empty where all is well."""
         return {"not_mapped": self._memory.host.refused, "no_graph": self.engine.no_graph}
 
-    def beside(self, *, registration: Registration, bits: int) -> CudaFusion:
-        """The same student for another rig: one set of weights where the sizes are the same, tensors of its own."""
-        other = CudaFusion(
-            self._bundle, self._device, precision=self._precision, registration=registration, bits=bits
-        )  # fmt: skip
-        other._plans = self._plans
-        return other
-
     def warm_up(self, visible: Form, thermal: Form) -> None:
-        """Make ready for frames of these forms and run every stage: a camera's first frames come at full speed."""
-        pair = FramePair(_blank(visible), _blank(thermal))
-        for _ in range(WARM_UP_RUNS):
-            self.fuse(pair)
-        self.pass_visible(pair.visible, self._rgb)
-        self.pass_thermal(pair.thermal, self._rgb)
-        self.forget()
+        """See ``Fusion.warm_up``; what it copies is not counted."""
+        super().warm_up(visible, thermal)
         self._memory.copied = self._frames = 0
 
-    def prepare(self, visible: Frame | None, thermal: Frame | None) -> Size:
-        """Make ready for frames of these forms, of which one may be missing if its form is known; their ``size_px``."""
-        if visible is not None:
-            self._forms["visible"] = (visible.format, visible.size_px)
-        if thermal is not None:
-            self._forms["thermal"] = (thermal.format, thermal.size_px)
-        self._fit(self._forms["visible"], self._forms["thermal"])
-        return self.size_px
-
     def forget(self) -> None:
-        """The next pair is not of the same scene: the thermal range starts anew."""
+        """See ``Fusion.forget``."""
         self._packer.forget()
 
     def pack(self, pair: FramePair) -> None:
-        """First stage: the pair into the engine's input."""
+        """See ``Fusion.pack``; only enqueues."""
         self._packer.pack(pair, self._x)
 
     def execute(self) -> None:
-        """Second stage: the student."""
+        """See ``Fusion.execute``; only enqueues."""
         self.engine.enqueue()
 
     def unpack(self, visible: Frame, rgb: Pixels) -> None:
-        """Third stage: the engine's output and the visible chroma into ``rgb`` [H, W, 3] uint8; waits for all three."""
+        """See ``Fusion.unpack``; waits for all three stages."""
         self._merge(self._y, visible, rgb)
 
     def pass_visible(self, visible: Frame, rgb: Pixels) -> None:
-        """The visible image as it is into ``rgb``, without the student."""
+        """See ``Fusion.pass_visible``."""
         self._packer.pack_visible(visible, self._x)
         self._merge(self._luma, visible, rgb)
 
     def pass_thermal(self, thermal: Frame, rgb: Pixels) -> None:
-        """The thermal image into ``rgb``, as the student would see it: registered, normalised, grey."""
+        """See ``Fusion.pass_thermal``."""
         self._packer.pack_thermal(thermal, self._x)
         self._memory.into(rgb, lambda out: self._unpack.grey(self._thermal, out))
         self._finish()
-
-    def fuse(self, pair: FramePair) -> npt.NDArray[np.uint8]:
-        """All stages; returns [H, W, 3] uint8, which the next pair overwrites."""
-        width, height = self.prepare(pair.visible, pair.thermal)
-        if self._rgb.shape != (height, width, 3):
-            self._rgb = np.zeros((height, width, 3), np.uint8)
-        self.pack(pair)
-        self.execute()
-        self.unpack(pair.visible, self._rgb)
-        return self._rgb
-
-    def thermal_view(self) -> npt.NDArray[np.uint8]:
-        """[H, W] uint8: thermal as the student saw it last, registered and normalised."""
-        self.engine.fetch()
-        view: npt.NDArray[np.uint8] = (self._image(self.engine.x[16:]) * 255 + 0.5).astype(np.uint8)
-        return view
-
-    def luma(self) -> npt.NDArray[np.float32]:
-        """[H, W], 0..1: fused luma as ``execute`` left it, before any rounding."""
-        self.engine.fetch()
-        return self._image(self.engine.y)
 
     def close(self) -> None:
         """Let the cameras' buffers and the ring go from the GPU."""
         self._memory.wait()
         self._memory.host.close()
+
+    def _fetch(self) -> Engine:
+        self.engine.fetch()
+        return self.engine
 
     def _merge(self, luma: Any, visible: Frame, rgb: Pixels) -> None:
         words = self._packer.visible_words(visible)
@@ -173,11 +98,6 @@ class CudaFusion:
     def _finish(self) -> None:
         self._packer.settle()
         self._frames += 1
-
-    def _image(self, phases: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """[H, W] of 16 phases [16, H/4, W/4], without the padding."""
-        width, height = self.size_px
-        return shuffle(phases)[:height, :width]
 
     def _fit(self, visible: Form, thermal: Form) -> None:
         from edgefusion.kernels.cuda import Unpack  # imports numba.cuda
@@ -191,20 +111,15 @@ class CudaFusion:
 
     def _take_engine(self, size: Size) -> None:
         """An engine for images of this size on our stream, with the weights of the one that another rig has."""
-        if size not in self._plans:
+        if size not in self._shared:
             built = build(self._bundle, self._device, size_px=size, precision=self._precision)
             loaded = built.load()
             assert isinstance(loaded, TensorRtEngine)  # noqa: S101  # as BACKENDS says
-            self._plans[size] = built, loaded.plan
-        self.built, plan = self._plans[size]
+            self._shared[size] = built, loaded.plan
+        self.built, plan = self._shared[size]
         self.engine = TensorRtEngine(plan, size, stream=self._memory.stream)
         x, y = self.engine.device_x, self.engine.device_y
         self._x = device_view(x.pointer, x.host.shape, x.host.dtype, owner=x)
         self._y = device_view(y.pointer, y.host.shape, y.host.dtype, owner=y)
         self._luma, self._thermal = self._x[:16], self._x[16:]
         self._engine_size = size
-
-
-def _blank(form: Form) -> Frame:
-    pixel_format, size = form
-    return Frame(np.zeros(pixel_format.array_shape(*size), pixel_format.dtype), pixel_format, 0, "monotonic", 0)

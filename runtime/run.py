@@ -17,7 +17,7 @@ from edgefusion.core.signing import load_signed
 from edgefusion.ring.writer import Slot
 from runtime import log
 from runtime.build import Asked, fastest
-from runtime.fusion import Fusion
+from runtime.fusion import Fusion, open_fusion
 from runtime.pipeline.keeper import Keeper
 from runtime.pipeline.lane import Lane
 from runtime.pipeline.loop import abandoned_on_error, run_lanes
@@ -75,7 +75,10 @@ def run(settings: RunSettings, show: Show = lambda lane: None) -> list[RunRecord
         sources = open_sources(settings, stop=stop, wake=wake)
         preview = Preview((sources[0].expected or 1) // 2)
         lanes = stack.enter_context(abandoned_on_error())
-        for source, fusion in zip(sources, _fusions(sources, bundle, device, precision), strict=True):
+        fusions = _fusions(sources, bundle, device, precision)
+        for fusion in fusions:
+            stack.callback(fusion.close)
+        for source, fusion in zip(sources, fusions, strict=True):
             lanes.append(_lane(source, fusion, settings, preview=preview, show=show))
             _warm_up(source, lanes[-1])
         for source in sources:
@@ -111,7 +114,7 @@ def _chosen(asked: Asked, bundle: Bundle, device: Device) -> Precision:
 def _fusions(sources: list[Source], bundle: Bundle, device: Device, precision: Precision) -> list[Fusion]:
     """The stages of each rig; all have one set of weights."""
     first, *others = sources
-    fusion = Fusion(bundle, device, precision=precision, registration=first.registration, bits=first.bits)
+    fusion = open_fusion(bundle, device, precision=precision, registration=first.registration, bits=first.bits)
     return [fusion, *(fusion.beside(registration=each.registration, bits=each.bits) for each in others)]
 
 

@@ -19,7 +19,7 @@ from edgefusion.recordings.images import ImagePair, list_images, read_visible
 from runtime.engines.cache import build
 from runtime.evaluate.baselines import BASELINES
 from runtime.evaluate.views import Bytes, Levels, luma, thermal_levels, whole, with_luma
-from runtime.fusion import Fusion
+from runtime.fusion import open_fusion
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Student:
 
     def open(self) -> Fuse:
         """Load the bundle; engines are built for each size that comes."""
-        fusion = Fusion(load_bundle(self.bundle, ungated=True), find_device(self.device), precision=self.precision)
+        fusion = open_fusion(load_bundle(self.bundle, ungated=True), find_device(self.device), precision=self.precision)
 
         def fuse(pair: FramePair) -> Fused:
             width, height = fusion.prepare(pair.visible, pair.thermal)

@@ -129,6 +129,7 @@ class Lane:
             "deadline_misses": statistics.missed,
             "dropped": self.dropped,
             "copies_per_frame": self.copies_per_frame(),
+            **self.fusion.facts,
             "outputs": self.outputs.status(),
             **self.moments.status(),
         }

@@ -16,7 +16,7 @@ from scenes import noise_pair
 from edgefusion.core.bundle import load_bundle
 from edgefusion.core.devices import find_device
 from edgefusion.core.frames import FramePair, PixelFormat
-from runtime.fusion import Fusion
+from runtime.fusion import Fusion, open_fusion
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def ready(size=(640, 480), precision="fp16", registered=True) -> tuple[Fusion, F
     thermal = (PixelFormat.GREY, size) if registered else (PixelFormat.Y16, (size[0] // 2, size[1] * 8 // 15))
     pair = noise_pair(PixelFormat.RGB24, thermal[0], (size, thermal[1]))
     registration = (lambda v, t: np.eye(3)) if registered else (lambda v, t: TURNED)
-    fusion = Fusion(load_bundle(), find_device("cpu"), precision=precision, registration=registration, bits=14)
+    fusion = open_fusion(load_bundle(), find_device("cpu"), precision=precision, registration=registration, bits=14)
     fusion.fuse(pair)
     return fusion, pair
 

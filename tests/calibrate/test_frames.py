@@ -21,7 +21,7 @@ from edgefusion.core.frames import FramePair
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.inputs import InputPacker
 from edgefusion.recordings.options import NamedRecording
-from runtime.fusion import Fusion
+from runtime.fusion import open_fusion
 
 
 def choose(
@@ -155,7 +155,7 @@ def test_a_drive_of_hours_fits_in_memory(tmp_path: Path) -> None:
 def test_tensors_are_those_that_the_vehicle_computes_on(tmp_path: Path) -> None:
     """The gain control follows the stream: frame 70 depends on the frames before it, chosen or not."""
     made = choose(tmp_path / "set", named(counts, 100)).made
-    fusion = Fusion(load_bundle(), find_device("cpu"), precision="fp32")
+    fusion = open_fusion(load_bundle(), find_device("cpu"), precision="fp32")
     expected = {}
     for index in range(100):
         pair = counts(index)

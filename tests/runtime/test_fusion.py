@@ -12,13 +12,13 @@ from edgefusion.core.devices import find_device
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, FramePair, PixelFormat
 from edgefusion.core.rig import registered
 from edgefusion.kernels.cpu import to_rgb
-from runtime.fusion import Fusion
+from runtime.fusion import Fusion, open_fusion
 
 SIZES = ((96, 64), (48, 32))
 
 
 def make_fusion() -> Fusion:
-    return Fusion(load_bundle(), find_device("cpu"), precision="fp32", bits=14)
+    return open_fusion(load_bundle(), find_device("cpu"), precision="fp32", bits=14)
 
 
 def pairs(count: int, seed: int = 0) -> list[FramePair]:

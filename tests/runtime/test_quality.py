@@ -13,7 +13,7 @@ from edgefusion.core.bundle import load_bundle
 from edgefusion.core.devices import find_device
 from edgefusion.core.pairs import load_split
 from edgefusion.metrics.fusion import fusion_metrics
-from runtime.fusion import Fusion
+from runtime.fusion import open_fusion
 
 RANKED = ("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM")
 
@@ -28,7 +28,7 @@ BASELINE = {
 @pytest.fixture(scope="module")
 def scores(data: Path) -> dict[str, float]:
     """Mean of each metric over the validation pairs, of luma as the engine gives it, rounded to bytes."""
-    fusion = Fusion(load_bundle(), find_device("cpu"), precision="fp32")
+    fusion = open_fusion(load_bundle(), find_device("cpu"), precision="fp32")
     rows = []
     for pair in (stored.load() for stored in load_split(data, "val")):
         fusion.fuse(pair)

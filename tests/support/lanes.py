@@ -15,7 +15,7 @@ from edgefusion.core.devices import find_device
 from edgefusion.core.frames import FramePair, FusedInfo, PixelFormat
 from edgefusion.core.rig import Output, registered
 from edgefusion.kernels.inputs import Registration
-from runtime.fusion import Fusion
+from runtime.fusion import Fusion, open_fusion
 from runtime.pipeline.lane import Lane, Moments
 from runtime.pipeline.loop import abandoned_on_error, run_lanes
 from runtime.pipeline.outputs import Outputs
@@ -26,7 +26,7 @@ SIZES = ((96, 64), (48, 32))
 
 
 def make_fusion(registration: Registration = registered) -> Fusion:
-    return Fusion(load_bundle(), find_device("cpu"), precision="fp32", registration=registration, bits=14)
+    return open_fusion(load_bundle(), find_device("cpu"), precision="fp32", registration=registration, bits=14)
 
 
 def pairs(count: int, seed: int = 0) -> list[FramePair]:

@@ -29,7 +29,7 @@ from edgefusion.recordings.video import VideoReader, VideoWriter
 from runtime.capture.simulated import SimulatedRig
 from runtime.evaluate.clips import Driven, Views, look_through
 from runtime.evaluate.views import luma, whole
-from runtime.fusion import Fusion
+from runtime.fusion import open_fusion
 
 Call = Callable[..., Result]
 Bytes = NDArray[np.uint8]
@@ -190,7 +190,7 @@ def test_thermal_is_what_the_vehicle_makes_of_it_with_the_memory_of_its_gain_con
     spec = AgcSpec(**bundle.manifest.agc.model_dump())
     seen = look_through(Driven(rig), spec, frames=6, advance=lambda count: None)
     view = Views(seen)
-    fusion = Fusion(
+    fusion = open_fusion(
         bundle, find_device("cpu"), precision="fp32", bits=14, registration=lambda visible, thermal: rig.registration
     )
     for number in range(6):

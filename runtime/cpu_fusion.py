@@ -1,0 +1,76 @@
+"""Fusing one frame pair on this machine's processor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgefusion.core.frames import Frame, FramePair, Pixels
+from edgefusion.core.geometry import Size
+from edgefusion.kernels.cpu import Unpack
+from edgefusion.kernels.inputs import InputPacker
+from edgefusion.kernels.layout import Form, tensor_size
+from runtime.engines.base import Engine
+from runtime.engines.cache import build
+from runtime.fusion import Fusion
+
+
+class CpuFusion(Fusion):
+    """See ``Fusion``. The kernels read the cameras' buffers and write the slots where they are."""
+
+    copies = 0.0
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._packer = InputPacker(self._spec, registration=self._registration, bits=self._bits)
+        self._engine_size: Size | None = None
+
+    def forget(self) -> None:
+        """See ``Fusion.forget``."""
+        self._packer.forget()
+
+    def pack(self, pair: FramePair) -> None:
+        """See ``Fusion.pack``."""
+        self._packer.pack(pair, self.engine.x)
+
+    def execute(self) -> None:
+        """See ``Fusion.execute``."""
+        self.engine.execute()
+
+    def unpack(self, visible: Frame, rgb: Pixels) -> None:
+        """See ``Fusion.unpack``."""
+        self._unpack(self.engine.y, visible, rgb)
+
+    def pass_visible(self, visible: Frame, rgb: Pixels) -> None:
+        """See ``Fusion.pass_visible``."""
+        self._packer.pack_visible(visible, self.engine.x)
+        self._unpack(self.engine.x[:16], visible, rgb)
+
+    def pass_thermal(self, thermal: Frame, rgb: Pixels) -> None:
+        """See ``Fusion.pass_thermal``."""
+        self._packer.pack_thermal(thermal, self.engine.x)
+        self._unpack.grey(self.engine.x[16:], rgb)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _fetch(self) -> Engine:
+        return self.engine
+
+    def _fit(self, visible: Form, thermal: Form) -> None:
+        size = tensor_size(visible[1])
+        if size != self._engine_size:
+            self._take_engine(size)
+        if self._packer.fit_forms(visible, thermal):
+            self._unpack = Unpack(visible)
+            self.size_px = visible[1]
+
+    def _take_engine(self, size: Size) -> None:
+        """An engine for images of this size, with the weights of the one that another rig has."""
+        if size in self._shared:
+            self.built, first = self._shared[size]
+            self.engine = first.another()
+        else:
+            self.built = build(self._bundle, self._device, size_px=size, precision=self._precision)
+            self.engine = self.built.load()
+            self._shared[size] = self.built, self.engine
+        self._engine_size = size
