@@ -93,6 +93,15 @@ class CudaFusion:
         other._plans = self._plans
         return other
 
+    def share(self, memory: npt.NDArray[np.uint8], *, dmabuf: int = -1) -> bool:
+        """Map a buffer into the GPU before the first frame; whether the GPU will read and write it where it is.
+
+        Args:
+            memory: [bytes] all of a ring's memory or of a camera's buffer, not yet handed to its driver.
+            dmabuf: its descriptor, where it is a DMABUF.
+        """
+        return self._memory.host.share(memory, dmabuf)
+
     def warm_up(self, visible: Form, thermal: Form) -> None:
         """Make ready for frames of these forms and run every stage: a camera's first frames come at full speed."""
         pair = FramePair(_blank(visible), _blank(thermal))
