@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from edgefusion.core.frames import Frame, FramePair, Pixels
 from edgefusion.core.geometry import Size
 from edgefusion.kernels.layout import Form, tensor_size
@@ -48,6 +51,10 @@ class CudaFusion(Fusion):
     def facts(self) -> dict[str, Any]:
         """For the status: why maps were refused, and why the enqueue is no CUDA graph; empty where all is well."""
         return {"not_mapped": self._memory.host.refused, "no_graph": self.engine.no_graph}
+
+    def share(self, memory: npt.NDArray[np.uint8], *, dmabuf: int = -1) -> bool:
+        """See ``Fusion.share``."""
+        return self._memory.host.share(memory, dmabuf)
 
     def warm_up(self, visible: Form, thermal: Form) -> None:
         """See ``Fusion.warm_up``; what it copies is not counted."""

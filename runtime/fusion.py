@@ -127,6 +127,15 @@ class Fusion(ABC):
         other._shared = self._shared
         return other
 
+    def share(self, memory: npt.NDArray[np.uint8], *, dmabuf: int = -1) -> bool:
+        """Map a buffer before its first frame; whether the kernels will read and write it where it is.
+
+        Args:
+            memory: [bytes] all of a ring's memory or of a camera's buffer, not yet handed to its driver.
+            dmabuf: its descriptor, where it is a DMABUF.
+        """
+        return True
+
     def warm_up(self, visible: Form, thermal: Form) -> None:
         """Make ready for frames of these forms and run every stage: a camera's first frames come at full speed."""
         pair = FramePair(_blank(visible), _blank(thermal))

@@ -138,7 +138,7 @@ def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, preview: Pre
 def _warm_up(source: Source, lane: Lane) -> None:
     if source.forms:
         lane.fusion.warm_up(*source.forms)
-        lane.outputs.prepare(lane.fusion.size_px)
+        lane.fusion.share(lane.outputs.prepare(lane.fusion.size_px).memory)
 
 
 def _failed(rig: str, to: str, error: Exception) -> None:

@@ -8,6 +8,7 @@ Every call only enqueues work on the stream.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -57,10 +58,9 @@ class Pack:
         self._readings = cuda.to_device(np.zeros(thermal[1][0] * thermal[1][1], np.uint16), stream=stream)
         self._histogram = cuda.to_device(np.zeros(self.bins, np.uint32), stream=stream)
         width, height = tensor_size(visible[1])
-        thermal_words = word_count(thermal)
-        self._stage = cuda_pack.stage[_blocks(thermal_words), THREADS, stream]
-        self._take = cuda_pack.take[_TAKERS, THREADS, stream]
-        self._pack = cuda_pack.pack[(_blocks(width // PHASES), height), THREADS, stream]
+        self._stage = _on(stream, cuda_pack.stage, _blocks(_word_count(thermal)))
+        self._take = _on(stream, cuda_pack.take, _TAKERS)
+        self._pack = _on(stream, cuda_pack.pack, (_blocks(width // PHASES), height))
         self._kind, self._shift = np.int32(_KINDS[thermal[0]]), np.int32(shift)
         self._shape = np.int32(CODES[visible[0]]), np.int32(visible[1][0]), np.int32(visible[1][1])
         self._columns = np.int32(thermal[1][0])
@@ -109,7 +109,7 @@ class Unpack:
 
     def __init__(self, visible: Form, *, stream: Any = 0) -> None:
         width, height = visible[1]
-        self._unpack = cuda_unpack.unpack[(_blocks(tensor_size(visible[1])[0] // PHASES), height), THREADS, stream]
+        self._unpack = _on(stream, cuda_unpack.unpack, (_blocks(tensor_size(visible[1])[0] // PHASES), height))
         self._code, self._grey = np.int32(CODES[visible[0]]), np.int32(CODES[PixelFormat.GREY])
         self._size = np.int32(width), np.int32(height)
         self._no_words = cuda.to_device(np.zeros(1, np.uint32), stream=stream)
@@ -129,7 +129,7 @@ class Unpack:
         self._unpack(phases, self._no_words, self._grey, *self._size, rgb)
 
 
-def word_count(form: Form) -> int:
+def _word_count(form: Form) -> int:
     """4-byte words that a frame of this form takes."""
     pixel_format, size = form
     return -(-int(np.prod(pixel_format.array_shape(*size))) * pixel_format.dtype.itemsize // 4)
@@ -137,3 +137,10 @@ def word_count(form: Form) -> int:
 
 def _blocks(threads: int) -> int:
     return -(-threads // THREADS)
+
+
+def _on(stream: Any, kernel: Any, grid: int | tuple[int, int]) -> Any:
+    """The kernel to be called, on a stream, with so many blocks."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Grid size")  # a small image has few blocks, and numba warns of that
+        return kernel[grid, THREADS, stream]

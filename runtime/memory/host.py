@@ -78,23 +78,23 @@ class HostMemory:
         offset = address(array) - address(known.memory)
         return known.pointer + offset
 
-    def share(self, memory: Bytes, fd: int) -> None:
-        """Map a buffer that is a DMABUF, before a driver owns it: as any other, else through EGL.
+    def share(self, memory: Bytes, dmabuf: int = -1) -> bool:
+        """Map a buffer before its first use, a DMABUF through EGL if it cannot be registered; whether that succeeded.
 
         Args:
-            memory: the CPU's mapping of all of it.
-            fd: its descriptor.
+            memory: all of it, as the CPU sees it. A DMABUF is written to: no driver may own it yet.
+            dmabuf: its descriptor, where it is one.
         """
-        if self.find(memory):
-            return
         root = _root(memory)
+        if self.find(memory) or root is None or dmabuf < 0:
+            return self.find(memory) != 0
         try:
-            imported = Import(self._gpu, fd, memory)
+            imported = Import(self._gpu, dmabuf, memory)
         except CudaError as error:
             self._refuse(error)
-            return
-        if root is not None:
-            self._maps[id(root)] = _Map(np.frombuffer(root, np.uint8), imported.pointer, self._asked, imported)
+            return False
+        self._maps[id(root)] = _Map(memory, imported.pointer, self._asked, imported)
+        return True
 
     def close(self) -> None:
         """Unregister everything. The GPU must not be reading any of it."""

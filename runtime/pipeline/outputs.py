@@ -9,6 +9,7 @@ from edgefusion.core import rig
 from edgefusion.core.errors import RunError, UsageError
 from edgefusion.core.frames import FramePair, FusedInfo
 from edgefusion.core.geometry import Size
+from edgefusion.ring.layout import MAX_SLOTS
 from edgefusion.ring.writer import RingWriter, Slot
 from runtime.sinks import open_sink
 from runtime.sinks.worker import SinkThread
@@ -42,7 +43,6 @@ class Outputs:
             raise UsageError("two rings for one rig", remedy="any number of processes can read one ring")
         self._ring = rings[0] if rings else None
         self._writer: RingWriter | None = None
-        self._size: Size = (0, 0)
         self._failed, self._live = failed, live
         self._threads = [
             SinkThread(open_sink(output.to, fps=fps), output.to, depth=DEPTH, wait=not live)
@@ -56,31 +56,35 @@ class Outputs:
         """How many frames of cameras were copied for sinks that need them."""
         return sum(thread.copies for thread in self._threads)
 
-    def prepare(self, size_px: Size) -> None:
-        """Make the slots for frames of a size.
+    def prepare(self, size_px: Size) -> RingWriter:
+        """The slots for frames of a size; an earlier size's are let go once nobody holds them.
 
         Raises:
             MachineError: the ring's name is taken, or there is no room for it.
             RunError: the ring has frames of another size already.
         """
-        if size_px == self._size:
-            return
-        if self._ring and self._writer:
-            raise RunError("frames of different sizes do not fit one ring", where=self._ring.to)
-        ring, slots = self._ring, 3 + len(self._threads) * (DEPTH + 1)
-        if ring is None:
-            self._writer = RingWriter(None, size_px=size_px, slots=slots)
-        else:
-            name, mode = ring.to[len(RING) :], int(ring.mode, 8)
-            slots = ring.slots + slots - 3
-            self._writer = RingWriter(name, size_px=size_px, slots=slots, mode=mode, group=ring.group)
-        self._size = size_px
+        if self._writer is None or self._writer.size_px != size_px:
+            self._writer = self._new_writer(size_px)
+        return self._writer
 
     def acquire(self, size_px: Size) -> Slot | None:
         """A free slot for a frame of this size; None if readers hold all of them."""
-        self.prepare(size_px)
-        assert self._writer is not None  # noqa: S101  # ``prepare`` made it
-        return self._writer.acquire()
+        return self.prepare(size_px).acquire()
+
+    def _new_writer(self, size_px: Size) -> RingWriter:
+        held = len(self._threads) * (DEPTH + 1)
+        ring = self._ring
+        if ring is None:
+            return RingWriter(None, size_px=size_px, slots=3 + held)
+        if self._writer:
+            raise RunError("frames of different sizes do not fit one ring", where=ring.to)
+        return RingWriter(
+            ring.to[len(RING) :],
+            size_px=size_px,
+            slots=min(ring.slots + held, MAX_SLOTS),
+            mode=int(ring.mode, 8),
+            group=ring.group,
+        )
 
     def offer(self, slot: Slot, info: FusedInfo, pair: FramePair | None) -> None:
         """Hand a published frame to every sink.

@@ -84,7 +84,7 @@ def test_a_buffer_that_cannot_be_registered_is_shared_through_egl(
     egl = Egl()
     monkeypatch.setattr(dmabuf, "system_egl", lambda: egl)
     host, memory = HostMemory(this_gpu()), mapped(fd)
-    host.share(memory, fd)
+    assert host.share(memory, fd)
     np.testing.assert_array_equal(fake_cuda.host(host.find(memory[64:128]), (64,), np.uint8), memory[64:128])
     host.close()
     assert not egl.images
@@ -95,6 +95,6 @@ def test_without_either_the_reasons_are_told(gpu: fake_cuda.Gpu, fd: int, monkey
     gpu.refuses["cuGraphicsEGLRegisterImage"] = fake_cuda.real.CUresult.CUDA_ERROR_NOT_SUPPORTED
     monkeypatch.setattr(dmabuf, "system_egl", Egl)
     host, memory = HostMemory(this_gpu()), mapped(fd)
-    host.share(memory, fd)
+    assert not host.share(memory, fd)
     assert host.find(memory) == 0
     assert [reason.split(":")[0] for reason in host.refused] == ["cuMemHostRegister", "cuGraphicsEGLRegisterImage"]

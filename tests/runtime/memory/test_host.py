@@ -65,6 +65,13 @@ def test_memory_stays_mapped_as_long_as_it_is_registered(gpu: fake_cuda.Gpu) -> 
     assert not gpu.registered
 
 
+def test_a_ring_can_be_mapped_before_its_first_use(gpu: fake_cuda.Gpu) -> None:
+    memory, ring = HostMemory(this_gpu()), buffer()
+    assert memory.share(ring)
+    assert not memory.share(np.zeros(4096, np.uint8))
+    assert list(gpu.registered) == [address(ring)]
+
+
 def test_a_map_that_nobody_asks_for_any_more_is_let_go(gpu: fake_cuda.Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "_SWEEP", 10)
     monkeypatch.setattr(host, "UNUSED_AFTER", 20)
