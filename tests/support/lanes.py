@@ -66,6 +66,7 @@ class Run:
         )  # fmt: skip
 
     def _keep(self, moment: Any, slot: Any, statistics: Statistics) -> None:
+        self.last_slot = slot
         self.images.append(slot.pixels.copy())
         self.on_frame(self)
 
