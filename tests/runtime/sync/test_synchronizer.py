@@ -183,6 +183,20 @@ def test_a_camera_that_is_gone_is_not_waited_for() -> None:
     assert max(latencies_ms(loop)) == pytest.approx(5)
 
 
+def test_a_camera_that_was_gone_is_waited_for_again_when_it_is_back() -> None:
+    loop = Loop(small_rig()).play(stream("visible", 30, 1) + stream("thermal", 30, 1, delay_ms=9))
+    loop.sync.gone("thermal")
+    again = stream("visible", 30, 1, offset_ms=1000) + stream("thermal", 30, 1, offset_ms=1000, delay_ms=9)
+    assert set(flags(loop.play(again))[32:]) == {REGULAR}
+
+
+def test_a_visible_camera_that_is_later_than_thermal_finds_its_partners_still_there() -> None:
+    """Two of four buffers may be held: the thermal frame used last makes room for the two that visible needs."""
+    loop = Loop(small_rig(buffers=4)).play(stream("visible", 30, 2, delay_ms=50) + stream("thermal", 30, 2))
+    assert set(flags(loop)) == {REGULAR}
+    assert skews_ms(loop) == [0] * len(loop.moments)
+
+
 def test_clocks_are_brought_to_one_axis_and_offsets_added() -> None:
     realtime = [
         Arrival(frame.at_ms, "thermal", frame.exposed_ms + 12, clock="realtime") for frame in stream("thermal", 30, 1)
