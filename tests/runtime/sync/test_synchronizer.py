@@ -73,7 +73,7 @@ def test_a_thermal_frame_that_never_comes_is_not_waited_for_longer_than_it_usual
     thermal = [frame for number, frame in enumerate(stream("thermal", 30, 2, delay_ms=8)) if number % 7 != 6]
     loop = Loop(small_rig()).play(stream("visible", 30, 2) + thermal)
     assert flags(loop).count(Flag.STALE) == 8
-    assert max(latencies_ms(loop)) <= 11
+    assert max(latencies_ms(loop)) <= 8 + 1000 / 30 / 8 + 0.1
 
 
 def test_two_cameras_in_opposite_phase_keep_their_pairs_although_exposures_jitter() -> None:
