@@ -18,7 +18,7 @@ RECENT = 15
 """Frames over which period and delay are taken."""
 
 SPARE_NS = 2_000_000
-"""A frame may come so much later than any of late and is still waited for."""
+"""A frame may come so much later than any of late, or an eighth of a period, and is still waited for."""
 
 RATE_NS = 2_000_000_000
 """Frames per second are those of so long."""
@@ -80,7 +80,7 @@ class Timeline:
     @property
     def due_ns(self) -> int:
         """From the exposure of a frame until it should have come, if it comes at all."""
-        spare_ns = SPARE_NS if self._gaps else self.period_ns // 2
+        spare_ns = max(SPARE_NS, self.period_ns // (8 if self._gaps else 2))
         return min(max(self._delays, default=0), self.delay_ns + self.period_ns) + spare_ns
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from scripted_camera import ScriptedCamera
-from small_rigs import SIZE, small_rig
+from small_rigs import SIZE, small_frame, small_rig
 
 from edgefusion.core.errors import EdgeFusionError, InputError, MachineError, RigError
 from edgefusion.core.frames import REGULAR, Flag, PixelFormat
@@ -16,7 +16,7 @@ from edgefusion.core.rig import Rig
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import CameraLostError, StreamEndError
 from runtime.sync.cameras import State
-from runtime.sync.exchange import SIDES
+from runtime.sync.exchange import SIDES, Exchange
 from runtime.sync.live import JOIN_S, LiveRig
 from runtime.sync.moments import Moment
 
@@ -246,6 +246,17 @@ def test_next_returns_at_once_unless_asked_to_wait_and_says_how_long_nothing_wil
         wait_s = rig.wait_s()
         assert wait_s is not None
         assert 10 < wait_s <= 60
+
+
+def test_a_frame_that_came_just_before_the_loop_waits_is_not_missed() -> None:
+    exchange = Exchange(small_rig(lost_after_s=60), wake=threading.Condition(), changed=Changes())
+    assert exchange.next() is None
+    now_ns = time.monotonic_ns()
+    exchange.take("thermal", small_frame("thermal", now_ns))
+    began_s = time.monotonic()
+    exchange.wait(4 * PATIENCE_S)
+    assert time.monotonic() - began_s < PATIENCE_S
+    exchange.close()
 
 
 def test_several_rigs_wake_one_loop() -> None:

@@ -49,7 +49,7 @@ def rigs() -> st.SearchStrategy[Rig]:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(rigs(), camera("visible"), camera("thermal"), st.sampled_from([0, 3, 20, 50, 200]), st.booleans())
 def test_whatever_comes_is_paired_in_time_and_in_order_and_accounted_for(
     rig: Rig, visible: list[Arrival], thermal: list[Arrival], busy_ms: float, ends: bool
@@ -111,7 +111,7 @@ def check_accounts(loop: Loop) -> None:
     assert [len(sequences) for sequences in used] == [lane.used for lane in loop.sync.lanes.values()]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(camera("visible", faults=False), camera("thermal", faults=False), st.sampled_from([5, 20]))
 def test_with_steady_delays_a_pair_is_never_passed_over(
     visible: list[Arrival], thermal: list[Arrival], tolerance_ms: float

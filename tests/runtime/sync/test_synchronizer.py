@@ -73,7 +73,7 @@ def test_a_thermal_frame_that_never_comes_is_not_waited_for_longer_than_it_usual
     thermal = [frame for number, frame in enumerate(stream("thermal", 30, 2, delay_ms=8)) if number % 7 != 6]
     loop = Loop(small_rig()).play(stream("visible", 30, 2) + thermal)
     assert flags(loop).count(Flag.STALE) == 8
-    assert max(latencies_ms(loop)) <= 11
+    assert max(latencies_ms(loop)) <= 8 + 1000 / 30 / 8 + 0.1
 
 
 def test_two_cameras_in_opposite_phase_keep_their_pairs_although_exposures_jitter() -> None:
@@ -181,6 +181,20 @@ def test_a_camera_that_is_gone_is_not_waited_for() -> None:
     loop.play(stream("visible", 30, 1))
     assert set(flags(loop)) == {Flag.THERMAL_LOST}
     assert max(latencies_ms(loop)) == pytest.approx(5)
+
+
+def test_a_camera_that_was_gone_is_waited_for_again_when_it_is_back() -> None:
+    loop = Loop(small_rig()).play(stream("visible", 30, 1) + stream("thermal", 30, 1, delay_ms=9))
+    loop.sync.gone("thermal")
+    again = stream("visible", 30, 1, offset_ms=1000) + stream("thermal", 30, 1, offset_ms=1000, delay_ms=9)
+    assert set(flags(loop.play(again))[32:]) == {REGULAR}
+
+
+def test_a_visible_camera_that_is_later_than_thermal_finds_its_partners_still_there() -> None:
+    """Two of four buffers may be held: the thermal frame used last makes room for the two that visible needs."""
+    loop = Loop(small_rig(buffers=4)).play(stream("visible", 30, 2, delay_ms=50) + stream("thermal", 30, 2))
+    assert set(flags(loop)) == {REGULAR}
+    assert skews_ms(loop) == [0] * len(loop.moments)
 
 
 def test_clocks_are_brought_to_one_axis_and_offsets_added() -> None:
