@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.devices import Device
+from edgefusion.core.errors import RunError
 from edgefusion.core.frames import Frame, FramePair, Pixels
 from edgefusion.core.geometry import Size
 from edgefusion.core.rig import registered
@@ -131,7 +132,11 @@ class CudaFusion:
 
     def execute(self) -> None:
         """Second stage: the student."""
-        self.engine.enqueue()
+        try:
+            self.engine.enqueue()
+        except RunError:
+            self._memory.wait()  # pack may still be reading buffers that the caller gives back now
+            raise
 
     def unpack(self, visible: Frame, rgb: Pixels) -> None:
         """Third stage: the engine's output and the visible chroma into ``rgb`` [H, W, 3] uint8; waits for all three."""
