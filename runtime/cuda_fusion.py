@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgefusion.core.errors import RunError
 from edgefusion.core.frames import Frame, FramePair, Pixels
 from edgefusion.core.geometry import Size
 from edgefusion.kernels.layout import Form, tensor_size
@@ -71,7 +72,11 @@ class CudaFusion(Fusion):
 
     def execute(self) -> None:
         """See ``Fusion.execute``; only enqueues."""
-        self.engine.enqueue()
+        try:
+            self.engine.enqueue()
+        except RunError:
+            self._memory.wait()  # pack may still be reading buffers that the caller gives back now
+            raise
 
     def unpack(self, visible: Frame, rgb: Pixels) -> None:
         """See ``Fusion.unpack``; waits for all three stages."""

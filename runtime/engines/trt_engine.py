@@ -19,6 +19,7 @@ from runtime.memory.gpu import Gpu, this_gpu
 from runtime.memory.graph import Graph
 
 PROFILED_RUNS = 50
+_LESS = "run fewer rigs, or smaller images"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class TensorRtEngine:
         self._cuda = plan.gpu.pycuda
         self._execution = plan.engine.create_execution_context()
         if self._execution is None:
-            raise RunError("no memory for another execution context", remedy="run fewer rigs, or smaller images")
+            raise RunError("no memory for another execution context", remedy=_LESS)
         self._profiler = layer_profiler(plan.api.module) if profiled else None
         if self._profiler:
             self._execution.profiler = self._profiler
@@ -166,8 +167,11 @@ class TensorRtEngine:
         module, engine = self.plan.api.module, self.plan.engine
         name = engine.get_tensor_name(number)
         kind = np.dtype(module.nptype(engine.get_tensor_dtype(name)))
-        host = self._cuda.pagelocked_zeros(shape, kind)
-        memory = self._cuda.mem_alloc(host.nbytes)
+        try:
+            host = self._cuda.pagelocked_zeros(shape, kind)
+            memory = self._cuda.mem_alloc(host.nbytes)
+        except self._cuda.Error as error:
+            raise RunError(f"no memory for the tensor {name} ({error})", remedy=_LESS) from error
         self._execution.set_tensor_address(name, int(memory))
         return DeviceTensor(memory, host)
 

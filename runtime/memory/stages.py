@@ -15,7 +15,7 @@ from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import Agc, AgcSpec
 from edgefusion.kernels.inputs import Registration
 from edgefusion.kernels.layout import Form, check_form
-from runtime.memory.gpu import Gpu
+from runtime.memory.gpu import CudaError, Gpu
 from runtime.memory.host import HostMemory, Staging
 from runtime.memory.views import device_view, numba_stream
 
@@ -71,9 +71,18 @@ class RigMemory:
         return self._views[key]
 
     def wait(self) -> None:
-        """Until all that is on the stream is done: from here on cameras may have their buffers back."""
-        self._done.record(self.stream)
-        self._done.synchronize()
+        """Until all that is on the stream is done: from here on cameras may have their buffers back.
+
+        Raises:
+            CudaError: something on the stream failed.
+        """
+        try:
+            self._done.record(self.stream)
+            self._done.synchronize()
+        except self.gpu.pycuda.Error as error:
+            raise CudaError(
+                f"the GPU failed while fusing ({error})", remedy="see dmesg for GPU errors"
+            ) from error
 
     def into(self, rgb: Pixels, write: Callable[[Any], None]) -> None:
         """Let ``write`` fill an array [bytes] uint8 of the GPU's that is ``rgb``, or is copied there; waits for it."""

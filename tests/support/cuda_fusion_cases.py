@@ -24,6 +24,7 @@ from scenes import noise
 
 from edgefusion.core.bundle import load_bundle
 from edgefusion.core.devices import find_device
+from edgefusion.core.errors import RunError
 from edgefusion.core.frames import Frame, FramePair, PixelFormat, Pixels
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import Unpack
@@ -300,3 +301,21 @@ def test_after_warming_up_the_counts_and_the_range_begin_anew(machine: Machine) 
     assert fusion.copies == 0
     for pair in pairs(mapped, DEEP):
         np.testing.assert_array_equal(step(fusion, pair, rgb), expected.fused(pair))
+
+
+def test_a_failure_on_the_gpu_is_told_in_the_drivers_words(machine: Machine) -> None:
+    fusion, pair = machine.fusion(), pairs(mapped)[0]
+    step(fusion, pair, output(mapped))
+    machine.gpu.refuses["synchronize"] = True
+    with pytest.raises(RunError, match=r"GPU failed while fusing .*illegal memory access"):
+        step(fusion, pair, output(mapped))
+
+
+def test_an_enqueue_that_fails_waits_for_the_readers_of_the_buffers(machine: Machine) -> None:
+    fusion, pair = machine.fusion(), pairs(mapped)[0]
+    step(fusion, pair, output(mapped))
+    machine.gpu.refuses["cuGraphLaunch"] = fake_cuda.real.CUresult.CUDA_ERROR_LAUNCH_FAILED
+    fusion.pack(pair)
+    with pytest.raises(RunError, match="cuGraphLaunch: CUDA_ERROR_LAUNCH_FAILED"):
+        fusion.execute()
+    assert machine.gpu.log[-2:] == ["record", "wait"]

@@ -27,6 +27,10 @@ def host(pointer: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDAr
     return np.frombuffer(memory, dtype).reshape(shape)
 
 
+class DriverError(Exception):
+    """What pycuda raises."""
+
+
 class Allocation:
     """What ``mem_alloc`` gives."""
 
@@ -71,7 +75,8 @@ class Gpu:
         module.Device = lambda number: SimpleNamespace(retain_primary_context=lambda: context)
         module.Stream = lambda: SimpleNamespace(handle=7, synchronize=lambda: self.log.append("synchronize"))
         module.Event = lambda flags=0: self._event()
-        module.mem_alloc = Allocation
+        module.Error = DriverError
+        module.mem_alloc = self._allocate
         module.pagelocked_zeros = self._pagelocked
         module.memcpy_htod_async = lambda to, array, stream: np.copyto(host(int(to), array.shape, array.dtype), array)
         module.memcpy_dtoh = lambda array, at: np.copyto(array, host(int(at), array.shape, array.dtype))
@@ -168,8 +173,18 @@ class Gpu:
     def _event(self) -> Any:
         event = SimpleNamespace(time_since=lambda other: 1.5)
         event.record = lambda stream: self.log.append("record")
-        event.synchronize = lambda: self.log.append("wait")
+        event.synchronize = self._wait
         return event
+
+    def _wait(self) -> None:
+        self.log.append("wait")
+        if "synchronize" in self.refuses:
+            raise DriverError("cuEventSynchronize failed: an illegal memory access was encountered")
+
+    def _allocate(self, size: int) -> Allocation:
+        if "mem_alloc" in self.refuses:
+            raise DriverError("cuMemAlloc failed: out of memory")
+        return Allocation(size)
 
     def _pagelocked(self, shape: Any, dtype: Any, order: str = "C", mem_flags: int = 0) -> npt.NDArray[Any]:
         array = np.zeros(shape, dtype)

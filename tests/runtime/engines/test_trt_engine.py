@@ -104,6 +104,12 @@ def test_a_failing_enqueue_is_told(gpu: fake_cuda.Gpu) -> None:
         loaded(gpu)
 
 
+def test_no_room_for_tensors_is_told(gpu: fake_cuda.Gpu) -> None:
+    gpu.refuses["mem_alloc"] = True
+    with pytest.raises(RunError, match=r"no memory for the tensor x .cuMemAlloc failed: out of memory"):
+        loaded(gpu)
+
+
 def test_a_plan_that_tensorrt_does_not_take_is_to_be_built_again(gpu: fake_cuda.Gpu) -> None:
     api = Api(FakeTensorRt(VERSIONS[0], [], **{"Runtime().deserialize_cuda_engine()": None}), "TensorRT", (10, 3))
     with pytest.raises(RunError, match="cannot load the engine"):

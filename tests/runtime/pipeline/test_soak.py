@@ -1,6 +1,6 @@
 """A long run with everything going wrong now and then: memory and files stay flat, and every frame is accounted for.
 
-    EDGEFUSION_SOAK_FRAMES=1000000 pytest tests/runtime/pipeline/test_soak.py -m slow -s
+EDGEFUSION_SOAK_FRAMES=1000000 pytest tests/runtime/pipeline/test_soak.py -m slow -s
 """
 
 from __future__ import annotations
