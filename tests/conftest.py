@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -49,3 +50,12 @@ def edgefusion() -> Callable[..., Result]:
         return CliRunner().invoke(main, [str(word) for word in words])
 
     return call
+
+
+@pytest.fixture
+def ring_name(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A ring's name that no other test has; what is left of it is removed."""
+    name = f"test-{os.getpid()}-{zlib.crc32(request.node.nodeid.encode())}"
+    yield name
+    for path in Path("/dev/shm").glob(f"*{name}*"):  # noqa: S108
+        path.unlink()

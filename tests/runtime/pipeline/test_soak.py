@@ -69,7 +69,7 @@ def test_memory_and_files_stay_flat_and_every_frame_is_accounted_for(ring_name: 
     growth = np.median(memory[-quarter:]) - np.median(memory[quarter : 2 * quarter])
     status = run.rig.status()["cameras"]
     print(
-        f"\n{run.cameras['visible'].frames_in} visible frames, {statistics.frames} published at {statistics.fps:.0f} per "
+        f"\n{run.cameras['visible'].frames_in} visible frames, {statistics.frames} published, {statistics.fps:.0f} per "
         f"second, flagged {dict(statistics.flagged)}, dropped {run.lane.dropped}, reconnects "
         f"{[camera['reconnects'] for camera in status.values()]}, memory {memory[quarter] / 1e6:.1f} MB "
         f"{growth / 1e6:+.2f} MB, files {files.min()} to {files.max()}"
