@@ -222,9 +222,9 @@ def test_a_closed_shutter_is_told() -> None:
     thermal = ScriptedCamera("thermal", picture=9)
     changes = Changes()
     with live(ScriptedCamera("visible"), thermal, changed=changes) as rig:
-        list(moments(rig, lambda moment: moment.flags == Flag.THERMAL_LOST))
+        list(moments(rig, lambda moment: moment.flags == Flag.THERMAL_LOST and "thermal frozen" in rig.drops))
         assert rig.status()["cameras"]["thermal"]["state"] == "frozen"
-    assert changes.of("thermal") == ["live", "frozen"]
+    assert changes.of("thermal")[:2] == ["live", "frozen"]
 
 
 def test_a_fault_in_a_camera_class_reaches_whoever_asks_for_moments() -> None:
