@@ -1,4 +1,4 @@
-"""V4L2 against a real driver: boots one virtual machine and shows what each test of ``guest/cameras.py`` came to."""
+"""V4L2 against a real driver: boots one virtual machine and shows what each test under ``guest/`` came to."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-GUEST = HERE / "guest" / "cameras.py"
+GUEST = HERE / "guest"
 ROOT = HERE.parents[1]
+FILES = sorted(path for path in GUEST.glob("*.py") if path.name != "devices.py")
 TESTS = [
-    item.name
-    for item in ast.parse(GUEST.read_text()).body
+    f"{path.stem}.{item.name}"
+    for path in FILES
+    for item in ast.parse(path.read_text()).body
     if isinstance(item, ast.FunctionDef) and item.name.startswith("test_")
 ]
 DEVICES = " ".join(
@@ -25,7 +27,7 @@ DEVICES = " ".join(
         "num_outputs=1,1,1,1,1 output_types=0,0,1,0,0 allocators=0,0,0,1,0 multiplanar=1,1,1,1,2",
     )
 )
-"""vivid's options: what ``guest/cameras.py`` calls VISIBLE, THERMAL, HDMI, CONTIGUOUS and PLANAR."""
+"""vivid's options: what ``guest/devices.py`` calls VISIBLE, THERMAL, HDMI, CONTIGUOUS and PLANAR."""
 
 pytestmark = pytest.mark.slow
 
@@ -38,9 +40,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         pytest.skip(f"no virtual machine here: {prepared.stderr.strip()}")
     folder = tmp_path_factory.mktemp("vm")
     words = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", str(HERE), "--noconftest"]
-    words += ["-p", "no:cacheprovider", "--junitxml=/job/results.xml", "--durations=8", str(GUEST)]
+    words += ["-p", "no:cacheprovider", "--junitxml=/job/results.xml", "--durations=8", *map(str, FILES)]
     environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{ROOT}:{GUEST}",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "VM_VIVID": DEVICES,
         "VM_SECONDS": "400",
@@ -54,11 +56,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 
 
 def read_results(report: Path) -> dict[str, list[str]]:
-    """By the name of the test: what each of its cases came to."""
+    """By file and name of the test: what each of its cases came to."""
     found: dict[str, list[str]] = {}
     for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - our own file
         wrong = [part.text or part.get("message", "") for part in case if part.tag in ("failure", "error", "skipped")]
-        found.setdefault(str(case.get("name")).partition("[")[0], []).append("\n".join(wrong))
+        module = str(case.get("classname")).rpartition(".")[2]
+        found.setdefault(f"{module}.{str(case.get('name')).partition('[')[0]}", []).append("\n".join(wrong))
     return found
 
 
