@@ -12,7 +12,8 @@ import click
 from edgefusion.core.errors import EdgeFusionError
 
 COMMANDS = {
-    "run": ("runtime.cli:run", "Fuse a recording, or the simulated rig."),
+    "run": ("runtime.cli:run", "Fuse what two cameras see, a recording, or the simulated rig."),
+    "record": ("runtime.recorder.cli:record", "Record both cameras of a rig, every frame as it comes."),
     "build": ("runtime.cli:build", "Compile a bundle's model for this machine."),
     "estimate": ("runtime.cli:estimate", "Bound a model's speed on any device, from the model alone."),
     "evaluate": ("runtime.cli:evaluate", "Judge fused images: bundles, folders and baselines side by side."),
