@@ -80,9 +80,7 @@ class RigMemory:
             self._done.record(self.stream)
             self._done.synchronize()
         except self.gpu.pycuda.Error as error:
-            raise CudaError(
-                f"the GPU failed while fusing ({error})", remedy="see dmesg for GPU errors"
-            ) from error
+            raise CudaError(f"the GPU failed while fusing ({error})", remedy="see dmesg for GPU errors") from error
 
     def into(self, rgb: Pixels, write: Callable[[Any], None]) -> None:
         """Let ``write`` fill an array [bytes] uint8 of the GPU's that is ``rgb``, or is copied there; waits for it."""
