@@ -28,7 +28,7 @@ SIZES = {
     PixelFormat.UYVY: (22, 3),
     PixelFormat.GREY: (17, 5),
 }
-"""Hardly any multiples of four, so that edges reflect; few pixels, since the simulator runs each thread as one of the host."""
+"""Edges that reflect, and few pixels: the simulator runs each thread as one of the host."""
 
 
 @dataclass(frozen=True)
