@@ -22,13 +22,13 @@ from edgefusion.kernels.layout import tensor_size
 
 WARP = np.array([[0.6, 0.04, 1.0], [-0.04, 0.63, 1.0], [1e-4, 1e-4, 1.0]])
 SIZES = {
-    PixelFormat.RGB24: (21, 7),
-    PixelFormat.NV12: (18, 6),
+    PixelFormat.RGB24: (21, 3),
+    PixelFormat.NV12: (18, 4),
     PixelFormat.YUYV: (34, 6),  # more than two blocks of the simulator's
-    PixelFormat.UYVY: (22, 6),
+    PixelFormat.UYVY: (22, 3),
     PixelFormat.GREY: (17, 5),
 }
-"""No multiples of four, so that edges reflect; few pixels, since the simulator runs each thread as one of the host."""
+"""Edges that reflect, and few pixels: the simulator runs each thread as one of the host."""
 
 
 @dataclass(frozen=True)
