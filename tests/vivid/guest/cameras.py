@@ -35,8 +35,8 @@ from edgefusion.core.frames import PixelFormat
 def test_two_cameras_at_once(memory: str) -> None:
     before_ns = time.monotonic_ns()
     with (
-        opened(VISIBLE, visible(memory=memory, controls=WHITE)) as first,
-        opened(THERMAL, thermal(memory=memory, controls=WHITE)) as second,
+        opened(VISIBLE, visible(memory=memory, controls=WHITE | {"timestamp_source": "End of Frame"})) as first,
+        opened(THERMAL, thermal(memory=memory, controls=WHITE | {"timestamp_source": "Start of Exposure"})) as second,
     ):
         taken = take(first, 6), take(second, 6)
         white, hot = taken[0][-1].pixels.copy(), taken[1][-1].pixels.copy()
@@ -45,7 +45,8 @@ def test_two_cameras_at_once(memory: str) -> None:
         for camera in (first, second):
             assert camera.facts["memory"] == ("userptr" if memory == "auto" else memory)
             assert camera.facts["copies"] == (memory == "copy")
-            assert camera.facts["timestamps"] == "monotonic, end of frame"
+        assert first.facts["timestamps"] == "monotonic, end of frame"
+        assert second.facts["timestamps"] == "monotonic, start of exposure"
     for camera_numbers in numbers:
         sequences, stamps, clocks = zip(*camera_numbers, strict=True)
         assert list(sequences) == sorted(set(sequences))
