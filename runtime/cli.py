@@ -88,8 +88,8 @@ def run(as_json: bool, **options: Any) -> None:
     settings = room.RunSettings(**options)
     with live_line(hidden=as_json) as show:
         records = room.run(settings, show=show)
-    for record in records:
-        click.echo(to_json(record) if as_json else room.describe(record, settings), nl=not as_json)
+    text = to_json(*records) if as_json else "\n".join(room.describe(record, settings) for record in records)
+    click.echo(text, nl=not as_json)
 
 
 @click.command()

@@ -1,0 +1,212 @@
+"""``edgefusion run --rig``: the whole of it, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import edgefusion as ef
+from edgefusion.ring.status import read_status
+
+RIG = """
+name = "{name}"
+registration = [[0.6, 0, 1], [0, 0.6, 1], [0, 0, 1]]
+[visible]
+size_px = [64, 48]
+format = "YUYV"
+fps = 60
+buffers = 8
+device = "simulated:seed={seed},prerender=6"
+[thermal]
+size_px = [40, 32]
+format = "Y16"
+bits = 14
+fps = 60
+buffers = 8
+device = "{thermal}"
+{more}
+"""
+
+
+def write_rig(
+    folder: Path, name: str, *, seed: int = 1, more: str = "", thermal: str = "simulated:seed=1,prerender=6"
+) -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(RIG.format(name=name, seed=seed, more=more, thermal=thermal))
+    return path
+
+
+def ring(name: str, **more: str) -> str:
+    return f'[[output]]\nto = "ring:{name}"\n' + "".join(f'{key} = "{value}"\n' for key, value in more.items())
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Start:
+    begun: list[subprocess.Popen[str]] = []
+
+    def begin(*words: object, **options) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "edgefusion.cli", "run", "--precision", "fp32", *map(str, words)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        )  # fmt: skip
+        begun.append(process)
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str], seconds: float = 60.0) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out, err
+
+
+def until_frames(name: str, count: int, process: subprocess.Popen[str], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert process.poll() is None, process.communicate()
+        if name in ef.list_rings() and read_status(name).published >= count:
+            return
+        time.sleep(0.05)
+    raise TimeoutError(name)
+
+
+def test_frames_come_out_of_the_ring_in_order(start: Start, tmp_path: Path, ring_name: str) -> None:
+    process = start("--rig", write_rig(tmp_path, "front", more=ring(ring_name)), "--json")
+    until_frames(ring_name, 5, process)
+    with ef.subscribe(ring_name, timeout_s=20, every=True) as frames:
+        seen = []
+        for _ in range(10):
+            with next(frames) as frame:
+                seen.append((frame.frame_id, frame.timestamp_ns, frame.rgb.shape))
+    ids, times, shapes = zip(*seen, strict=True)
+    process.send_signal(signal.SIGTERM)
+    code, out, err = ended(process)
+    record = json.loads(out)
+    assert (code, set(shapes)) == (0, {(48, 64, 3)})
+    assert list(ids) == sorted(set(ids))
+    assert list(times) == sorted(set(times))
+    assert record["interrupted"]
+    assert record["copies_per_frame"] == 0
+    assert record["latency_from"] == "exposure"
+    assert "state=live" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_soon_and_its_video_is_whole(
+    start: Start, tmp_path: Path, ring_name: str, number: int
+) -> None:
+    video = tmp_path / "fused.mp4"
+    process = start("--rig", write_rig(tmp_path, "front", more=ring(ring_name)), "--output", video)
+    until_frames(ring_name, 30, process)
+    process.send_signal(number)
+    code, out, err = ended(process, 30)
+    assert code == 0, err
+    assert "frames of 64x48" in out
+    assert len(list(ef.open_recording(video, video))) > 0
+    assert ring_name not in ef.list_rings() or not read_status(ring_name).alive
+
+
+def test_the_log_has_a_line_for_each_change_as_json(start: Start, tmp_path: Path) -> None:
+    process = start("--rig", write_rig(tmp_path, "front"), "--frames", 20, "--log", "json")
+    code, _, err = ended(process)
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert code == 0
+    assert {(line["event"], line["side"], line["state"]) for line in lines if line["event"] == "camera"} == {
+        ("camera", "visible", "live"), ("camera", "thermal", "live"),
+    }  # fmt: skip
+
+
+def test_several_rigs_take_turns(start: Start, tmp_path: Path, ring_name: str) -> None:
+    rigs = [
+        write_rig(tmp_path, name, seed=seed, thermal=f"simulated:seed={seed},prerender=6", more=ring(f"{ring_name}-{name}"))
+        for seed, name in enumerate(("front", "rear"), 1)
+    ]  # fmt: skip
+    process = start("--rig", rigs[0], "--rig", rigs[1], "--frames", 60, "--json")
+    code, out, err = ended(process)
+    assert code == 0, err
+    records = json.loads(out)
+    assert [record["frames"] for record in records] == [60, 60]
+    assert len({record["source"] for record in records}) == 2
+
+
+def test_systemd_is_told_when_it_is_ready_and_that_it_lives(start: Start, tmp_path: Path, ring_name: str) -> None:
+    import socket
+
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(address))
+        listener.settimeout(60)
+        environment = {**os.environ, "NOTIFY_SOCKET": str(address)}
+        process = start("--rig", write_rig(tmp_path, "front", more=ring(ring_name)), env=environment)
+        heard = [listener.recv(4096).decode()]
+        while "WATCHDOG=1" not in heard[-1]:
+            heard.append(listener.recv(4096).decode())
+        process.send_signal(signal.SIGTERM)
+        while "STOPPING=1" not in heard[-1]:
+            heard.append(listener.recv(4096).decode())
+    assert heard[0] == "READY=1"
+    assert any("STATUS=front: running" in line for line in heard)
+    assert ended(process)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        ('[[output]]\nto = "ring:a"\n[[output]]\nto = "ring:b"', 4, "ring"),
+        ('[[output]]\nto = "nowhere/fused.mp4"', 3, "no such folder"),
+        ('[[output]]\nto = "fused.gif"', 2, "cannot write .gif"),
+        ("[policy]\nwatchdog_s = -1", 4, "policy.watchdog_s"),
+    ],
+)
+def test_what_is_wrong_with_a_rig_is_said(start: Start, tmp_path: Path, more: str, code: int, words: str) -> None:
+    found, _, err = ended(start("--rig", write_rig(tmp_path, "front", more=more), cwd=tmp_path))
+    assert (found, words in err) == (code, True), err
+    assert "Traceback" not in err
+
+
+def test_the_name_of_a_running_ring_is_taken(start: Start, tmp_path: Path, ring_name: str) -> None:
+    path = write_rig(tmp_path, "front", more=ring(ring_name))
+    first = start("--rig", path)
+    until_frames(ring_name, 1, first)
+    code, _, err = ended(start("--rig", path))
+    assert code == 3
+    assert str(first.pid) in err
+
+
+def test_a_killed_run_leaves_nothing_in_the_way(start: Start, tmp_path: Path, ring_name: str) -> None:
+    path = write_rig(tmp_path, "front", more=ring(ring_name))
+    first = start("--rig", path)
+    until_frames(ring_name, 1, first)
+    first.kill()
+    first.communicate()
+    assert ended(start("--rig", path, "--frames", 10))[0] == 0
+
+
+def test_an_output_that_fails_leaves_the_others_running(start: Start, tmp_path: Path, ring_name: str) -> None:
+    (tmp_path / "pictures").mkdir()
+    process = start(
+        "--rig", write_rig(tmp_path, "front", more=ring(ring_name)), "--output", tmp_path / "pictures", "--log", "json"
+    )
+    until_frames(ring_name, 5, process)
+    (tmp_path / "pictures").rename(tmp_path / "gone")
+    before = read_status(ring_name).published
+    until_frames(ring_name, before + 20, process)
+    process.send_signal(signal.SIGTERM)
+    code, _, err = ended(process)
+    assert code == 0
+    failed = [line for line in map(json.loads, err.splitlines()) if line["event"] == "output"]
+    assert [line["state"] for line in failed] == ["failed"]
