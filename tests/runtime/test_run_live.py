@@ -132,7 +132,10 @@ def test_the_log_has_a_line_for_each_change_as_json(start: Start, tmp_path: Path
 
 def test_several_rigs_take_turns(start: Start, tmp_path: Path, ring_name: str) -> None:
     rigs = [
-        write_rig(tmp_path, name, seed=seed, thermal=f"simulated:seed={seed},prerender=6", more=ring(f"{ring_name}-{name}"))
+        write_rig(
+            tmp_path, name, seed=seed,
+            thermal=f"simulated:seed={seed},prerender=6", more=ring(f"{ring_name}-{name}"),
+        )
         for seed, name in enumerate(("front", "rear"), 1)
     ]  # fmt: skip
     process = start("--rig", rigs[0], "--rig", rigs[1], "--frames", 60, "--json")
