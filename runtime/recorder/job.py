@@ -111,15 +111,12 @@ def _check_out(settings: RecordSettings) -> None:
 def _opened(rig: Rig, stop: threading.Event, say: Say) -> Iterator[list[CameraReader]]:
     """Both cameras, open; closed in the end."""
     cameras = {"visible": rig.visible, "thermal": rig.thermal}
-    readers = [
-        CameraReader(side, open_camera(side, cameras[side]), settings=cameras[side], policy=rig.policy, say=say)
-        for side in SIDES
-    ]
+    readers = [CameraReader(side, open_camera(side, cameras[side]), policy=rig.policy, say=say) for side in SIDES]
     try:
         for reader in readers:
             reader.start()
         for reader in readers:
-            while not reader.opened.wait(TURN_S):
+            while not reader.tried.wait(TURN_S):
                 if stop.is_set():
                     raise RunError("interrupted before the cameras were open")
             if reader.error:
@@ -196,5 +193,5 @@ class _Session:
         written = self._tape.written[reader.side]
         return CameraCount(
             _form(reader), reader.state, written, round(written / seconds, 2) if seconds else 0.0,
-            self._tape.dropped[reader.side], reader.damaged, reader.lost,
+            self._tape.dropped[reader.side], reader.spoiled, reader.losses,
         )  # fmt: skip
