@@ -236,7 +236,7 @@ def bucket_of(duration_ns: float) -> int:
 
 def edge_of(bucket: float) -> float:
     """Where a bucket begins, in ns; half a bucket more is its middle."""
-    return FLOOR_NS * 2.0 ** (bucket / BUCKETS_PER_OCTAVE)
+    return FLOOR_NS * math.pow(2, bucket / BUCKETS_PER_OCTAVE)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -6,11 +6,11 @@ otherwise, since ``started`` where they are on the run's own axis (``t_s``). Non
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-SCHEMA = 3
+SCHEMA: Final = 3
 
 State = Literal["complete", "interrupted", "killed"]
 """It ended by itself; a signal ended it; it never ended, and this is what its journal holds."""
@@ -19,7 +19,7 @@ State = Literal["complete", "interrupted", "killed"]
 class Part(BaseModel):
     """Frozen, and nothing unknown in it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
 
 class Software(Part):
@@ -49,10 +49,14 @@ class Engine(Part):
     key: str | None = None
     sm: str | None = None
     layers: list[dict[str, Any]] = Field([], description="name, kind, precision, where of each, as the backend says")
-    peak_tops: float | None = Field(None, description="dense, of the device at this precision, where it is known")
-    bandwidth_gb_s: float | None = None
-    gmacs: float | None = Field(None, description="of the model at this size")
-    moved_mb: float | None = Field(None, description="least bytes that the model reads and writes, at this size")
+    peak_tops: NonNegativeFloat | None = Field(
+        None, description="dense, of the device at this precision, where it is known"
+    )
+    bandwidth_gb_s: NonNegativeFloat | None = None
+    gmacs: NonNegativeFloat | None = Field(None, description="of the model at this size")
+    moved_mb: NonNegativeFloat | None = Field(
+        None, description="least bytes that the model reads and writes, at this size"
+    )
 
 
 class Histogram(Part):
@@ -62,11 +66,13 @@ class Histogram(Part):
     """
 
     count: NonNegativeInt
-    max_ms: float | None
-    mean_ms: float | None
-    percentiles_ms: dict[str, float | None] = Field(description="p50, p90, p99, p99.9; None below the count they need")
-    floor_ns: int
-    per_octave: int
+    max_ms: NonNegativeFloat | None
+    mean_ms: NonNegativeFloat | None
+    percentiles_ms: dict[str, NonNegativeFloat | None] = Field(
+        description="p50, p90, p99, p99.9; a tail is None where less than ten durations lie beyond (p99: under 1,000)"
+    )
+    floor_ns: PositiveInt
+    per_octave: PositiveInt
     counts: dict[int, NonNegativeInt] = {}
 
 
@@ -86,9 +92,9 @@ class Latency(Part):
     published: Histogram
     stages: dict[str, Histogram]
     interval: Histogram | None = None
-    jitter_ms: float | None = None
+    jitter_ms: NonNegativeFloat | None = None
     skew: Histogram | None = None
-    deadline_ms: float | None = None
+    deadline_ms: NonNegativeFloat | None = None
     deadline_misses: NonNegativeInt = 0
     longest_streak: NonNegativeInt = 0
 
@@ -121,11 +127,11 @@ class Meter(Part):
     scope: str
     total: str | None
     summed: list[str] = []
-    interval_ms: float
+    interval_ms: NonNegativeFloat
     samples: NonNegativeInt
     missed: NonNegativeInt
-    coverage: float
-    joules: float | None
+    coverage: Annotated[float, Field(ge=0, le=1)]
+    joules: NonNegativeFloat | None
     idle_mw: float | None = None
     rails: list[Rail]
     remarks: list[str] = []
@@ -141,35 +147,39 @@ class Energy(Part):
     meter: str
     scope: str
     frames: NonNegativeInt
-    gross_mj: float
+    gross_mj: NonNegativeFloat
     net_mj: float | None = None
     interval_mj: tuple[float, float] | None = None
-    fps_per_w: float | None = None
-    stages_mj: dict[str, float] = {}
+    fps_per_w: NonNegativeFloat | None = None
+    stages_mj: dict[str, NonNegativeFloat] = {}
 
 
 class Second(Part):
-    """One second of the run (fewer entries in long ones: ``Timeline.step_s``)."""
+    """One second of the run (longer in long runs: ``Timeline.step_s``).
 
-    t_s: NonNegativeFloat
+    ``frames``, ``dropped``, percentiles, rails, ``steal`` and ``cpu`` are of the time since the entry before, all
+    others of its end. Percentiles are of these frames alone, however few: the p99 of 30 is the longest.
+    """
+
+    t_s: NonNegativeFloat = Field(description="its end, since ``started``")
     frames: NonNegativeInt
     dropped: NonNegativeInt = 0
-    p50_ms: float | None = None
-    p99_ms: float | None = None
+    p50_ms: NonNegativeFloat | None = None
+    p99_ms: NonNegativeFloat | None = None
     rails_mw: dict[str, tuple[float, float, float]] = Field({}, description="min, mean, max by METER/RAIL")
     temperatures_c: dict[str, float] = {}
-    clocks_mhz: dict[str, float] = {}
-    fan_rpm: float | None = None
-    throttled: dict[str, int] = Field({}, description="events since the start, by counter")
-    steal: float | None = Field(None, description="part of processor time that the hypervisor took")
-    cpu: float | None = Field(None, description="processors that this process used")
-    resident_mb: float | None = None
+    clocks_mhz: dict[str, NonNegativeFloat] = {}
+    fan_rpm: NonNegativeFloat | None = None
+    throttled: dict[str, NonNegativeInt] = Field({}, description="events since the start, by counter")
+    steal: NonNegativeFloat | None = Field(None, description="part of processor time that the hypervisor took")
+    cpu: NonNegativeFloat | None = Field(None, description="processors that this process used")
+    resident_mb: NonNegativeFloat | None = None
 
 
 class Timeline(Part):
     """The run through time."""
 
-    step_s: float
+    step_s: PositiveFloat
     seconds: list[Second]
 
 
@@ -188,7 +198,7 @@ class Counts(Part):
     dropped: dict[str, NonNegativeInt] = {}
     flagged: dict[str, NonNegativeInt] = {}
     cameras: dict[str, dict[str, Any]] = {}
-    copies_per_frame: float = 0.0
+    copies_per_frame: NonNegativeFloat = 0.0
 
 
 class RunRecord(Part):
@@ -205,11 +215,11 @@ class RunRecord(Part):
     student: str
     width: NonNegativeInt
     height: NonNegativeInt
-    paced_fps: float | None
+    paced_fps: NonNegativeFloat | None
     seconds: NonNegativeFloat = Field(description="wall clock after warm-up, first to last counted frame")
     warm_up_s: NonNegativeFloat
     fps: NonNegativeFloat
-    fusion_fps: float | None = Field(description="1 / (median pack + execute + unpack)")
+    fusion_fps: NonNegativeFloat | None = Field(description="1 / (median pack + execute + unpack)")
     counts: Counts
     latency: Latency
     engine: Engine
