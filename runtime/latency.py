@@ -40,7 +40,8 @@ class LatencyHistogram:
         self.sum_ns = 0
 
     def add(self, duration_ns: int) -> None:
-        """Count one duration."""
+        """Count one duration; one that clocks made negative is none."""
+        duration_ns = max(duration_ns, 0)
         self._counts[bucket_of(duration_ns)] += 1
         self.sum_ns += duration_ns
         self.max_ns = max(self.max_ns, duration_ns)
