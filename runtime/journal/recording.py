@@ -16,8 +16,8 @@ from runtime.report.schema import Counts, Histogram, Latency, Second, State
 
 STEP_S = 1.0
 CHECKPOINT_STEPS = 10
-LEVEL_STEPS = 1800
-"""So many steps are of one length, then they are twice as long: a day takes about 10,000, the longest of 32 s."""
+LEVEL_STEPS = 2048
+"""So many steps are of one length, then they are twice as long: a day takes about 11,000, the longest of 32 s."""
 
 
 def journal_path(record: Path) -> Path:

@@ -143,6 +143,46 @@ class Rehearsal:
             each.clear()
 
 
+class LongRehearsal(Rehearsal):
+    """One at 30 fps whose seconds are drawn from a hundred that were driven before: a day takes seconds."""
+
+    def __init__(self) -> None:
+        super().__init__(spread=0.5)
+        self._pool = [self._second(seed) for seed in range(100)]
+        self.frame(1 / 30)
+        for _ in range(WARM_UP):
+            self.frame(1 / 30)
+        self.elapsed_s = 0
+
+    def pass_by(self, seconds: int) -> None:
+        """Let so many seconds pass."""
+        for _ in range(seconds):
+            drawn = self._random.choice(self._pool)
+            self._published.merge(drawn.published)
+            self._skew.merge(_some(drawn.skew))
+            self._intervals.histogram.merge(_some(drawn.intervals))
+            for name, each in self._stages.items():
+                each.merge(drawn.stages[name])
+            self._deadlines.misses += drawn.deadline_misses
+            self._frames += drawn.published.count
+        self.elapsed_s += seconds
+        self.now_ns += seconds * 1_000_000_000
+        self._mj += self.watts * 1e3 * seconds
+        self._seconds = (self.now_ns - self._start_ns) / 1e9
+
+    @staticmethod
+    def _second(seed: int) -> Snapshot:
+        other = Rehearsal(seed=seed, spread=0.5)
+        for _ in range(WARM_UP + 30):
+            other.frame(other._random.uniform(0.9, 1.1) / 30)
+        return other.snapshot()
+
+
+def _some(histogram: LatencyHistogram | None) -> LatencyHistogram:
+    assert histogram is not None
+    return histogram
+
+
 def energy_of(spent: Spent) -> Energy | None:
     """The least that makes an energy of what was spent."""
     (meter,) = spent.meters
