@@ -153,11 +153,12 @@ def _meter(meter: Meter) -> Iterator[str]:
 
 
 def _energy(energy: Energy, record: RunRecord) -> Iterator[str]:
-    joules = {meter.name: meter.joules for meter in record.meters}.get(energy.meter)
-    if joules is None:
+    names = energy.meter.split(" + ")
+    parts = [joules for meter in record.meters if meter.name in names and (joules := _joules(meter)) is not None]
+    if len(parts) != len(names):
         yield f"energy by {energy.meter}, which measured none"
-    elif not _near(energy.gross_mj * energy.frames / 1e3, joules):
-        yield f"{energy.gross_mj:g} mJ for {energy.frames} frames, and {joules:g} J by {energy.meter}"
+    elif not _near(energy.gross_mj * energy.frames / 1e3, sum(parts)):
+        yield f"{energy.gross_mj:g} mJ for {energy.frames} frames, and {sum(parts):g} J by {energy.meter}"
     if energy.frames > record.counts.published + _slack(record):
         yield f"energy of {energy.frames} frames, and {record.counts.published} published"
     if energy.net_mj is not None and energy.net_mj > energy.gross_mj * (1 + ROUNDING):
@@ -166,6 +167,11 @@ def _energy(energy: Energy, record: RunRecord) -> Iterator[str]:
         yield f"{energy.fps_per_w:g} frames per joule of {energy.gross_mj:g} mJ each"
     if sum(energy.stages_mj.values()) > energy.gross_mj * (1 + 2 * ROUNDING):
         yield f"stages of {sum(energy.stages_mj.values()):g} mJ, and {energy.gross_mj:g} mJ a frame"
+
+
+def _joules(meter: Meter) -> float | None:
+    """Of the whole time: what a meter missed counts at its mean."""
+    return None if meter.joules is None or not meter.coverage else meter.joules / meter.coverage
 
 
 def _timeline(timeline: Timeline, record: RunRecord) -> Iterator[str]:

@@ -16,7 +16,7 @@ class Header(Part):
     kind: Literal["header"] = "header"
     schema_version: Literal[3] = Field(SCHEMA, alias="schema")
     started: str
-    command: list[str] = Field([])
+    command: list[str] = Field(default=[])
     rig: str
     source: str
     outputs: list[str]
@@ -27,8 +27,8 @@ class Header(Part):
     deadline_ms: NonNegativeFloat | None = None
     engine: Engine
     software: Software
-    quality: dict[str, Any] = Field({})
-    remarks: list[str] = Field([])
+    quality: dict[str, Any] = Field(default={})
+    remarks: list[str] = Field(default=[])
 
 
 class Added(Part):
@@ -36,7 +36,7 @@ class Added(Part):
 
     mean_ms: NonNegativeFloat | None = None
     max_ms: NonNegativeFloat | None = None
-    counts: dict[int, NonNegativeInt] = Field({})
+    counts: dict[int, NonNegativeInt] = Field(default={})
 
     @classmethod
     def of(cls, histogram: LatencyHistogram) -> Added:
@@ -63,10 +63,10 @@ class Step(Part):
     step_s: PositiveFloat
     second: Second
     seconds: NonNegativeFloat
-    dropped: dict[str, NonNegativeInt] = Field({})
+    dropped: dict[str, NonNegativeInt] = Field(default={})
     misses: NonNegativeInt = 0
     streak: NonNegativeInt = 0
-    latency: Added = Added()
+    latency: Added = Field(default=Added())
 
 
 class Checkpoint(Part):
@@ -80,9 +80,9 @@ class Checkpoint(Part):
     height: NonNegativeInt
     counts: Counts
     latency: Latency
-    meters: list[Meter] = Field([])
+    meters: list[Meter] = Field(default=[])
     energy: Energy | None = None
-    remarks: list[str] = Field([])
+    remarks: list[str] = Field(default=[])
 
 
 class End(Part):

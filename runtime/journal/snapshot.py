@@ -70,15 +70,17 @@ class Readings(Protocol):
 
 @dataclass(frozen=True)
 class Block:
-    """A part of the run between two checkpoints.
+    """A part of the run.
 
     Attributes:
         frames: published in it.
         joules: by meter; those that measured.
+        seconds: how long it took.
     """
 
     frames: int
     joules: Mapping[str, float]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,14 @@ class Spent:
 
     Attributes:
         meters: what they measured between the marks.
-        frames: published between the marks.
+        frames, seconds: published between the marks; between the marks.
         stages_ms: mean time per counted frame, by stage.
-        blocks: the time between the marks in parts, for a confidence interval.
+        blocks: the time between the marks in parts, equally long but for the last, for a confidence interval.
     """
 
     meters: Sequence[Meter]
     frames: int
+    seconds: float
     stages_ms: Mapping[str, float]
     blocks: Sequence[Block]
 

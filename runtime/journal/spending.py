@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from runtime.journal.snapshot import Block, EnergyOf, Power, Snapshot, Spent
 from runtime.report.schema import Energy, Meter
 
-MOST_BLOCKS = 64
-"""Beyond, neighbours become one: about 32 to 64 parts, however long the run is."""
+MOST_BLOCKS = 40
+BLOCK_S = 10.0
+"""Blocks are so long at first; where there are more, neighbours become one, and new ones are twice as long."""
 
 
 class Spending:
@@ -20,22 +21,25 @@ class Spending:
     def __init__(self, power: Power | None, energy: EnergyOf, clock: Callable[[], int]) -> None:
         self._power, self._energy, self._clock = power, energy, clock
         self._first: int | None = None
+        self._first_ns = 0
         self._blocks: list[Block] = []
-        self._before: Block = Block(0, {})
+        self._block_s = BLOCK_S
+        self._before = Block(0, {}, 0.0)
 
     def begin(self, snapshot: Snapshot) -> None:
         """Set the first mark, if warm-up is over and none is set."""
         if self._power is not None and self._first is None and snapshot.warm_up:
-            self._power.begin(self._clock())
-            self._first = snapshot.frames
+            self._first, self._first_ns = snapshot.frames, self._clock()
+            self._power.begin(self._first_ns)
 
     def so_far(self, snapshot: Snapshot) -> tuple[list[Meter], Energy | None]:
         """What the meters measured between the first mark and now, and what it comes to; ends a block."""
         if self._power is None or self._first is None:
             return [], None
-        meters, frames = list(self._power.so_far(self._clock())), snapshot.frames - self._first
-        self._end_block(meters, frames)
-        spent = Spent(meters, frames, _stages_ms(snapshot), tuple(self._blocks))
+        now_ns, frames = self._clock(), snapshot.frames - self._first
+        meters, seconds = list(self._power.so_far(now_ns)), (now_ns - self._first_ns) / 1e9
+        self._extend(Block(frames, _joules(meters), seconds))
+        spent = Spent(meters, frames, seconds, _stages_ms(snapshot), tuple(self._blocks))
         return meters, self._energy(spent) if frames else None
 
     def rails_mw(self) -> dict[str, tuple[float, float, float]]:
@@ -45,25 +49,32 @@ class Spending:
         seen = self._power.second()
         return {rail: (round(low, 1), round(mean, 1), round(high, 1)) for rail, (low, mean, high) in seen.items()}
 
-    def _end_block(self, meters: Sequence[Meter], frames: int) -> None:
-        joules = {meter.name: meter.joules for meter in meters if meter.joules is not None}
-        block = Block(frames - self._before.frames, _less(joules, self._before.joules))
-        self._before = Block(frames, joules)
-        if block.frames:
+    def _extend(self, so_far: Block) -> None:
+        """Put what came since the last time into the last block, or into a new one if that is long enough."""
+        block, self._before = _less(so_far, self._before), so_far
+        if self._blocks and self._blocks[-1].seconds < self._block_s * 0.99:
+            self._blocks[-1] = _joined(self._blocks[-1], block)
+        elif block.frames:
             self._blocks.append(block)
         if len(self._blocks) > MOST_BLOCKS:
-            self._blocks = [_joined(*self._blocks[at : at + 2]) for at in range(0, len(self._blocks), 2)]
+            pairs = zip(self._blocks[:-1:2], self._blocks[1::2], strict=True)
+            self._blocks = [*(_joined(*pair) for pair in pairs), self._blocks[-1]]
+            self._block_s *= 2
 
 
-def _less(joules: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
-    return {name: value - before.get(name, 0.0) for name, value in joules.items()}
+def _joules(meters: Sequence[Meter]) -> dict[str, float]:
+    return {meter.name: meter.joules for meter in meters if meter.joules is not None}
 
 
-def _joined(first: Block, second: Block | None = None) -> Block:
-    if second is None:
-        return first
-    names = first.joules.keys() & second.joules.keys()
-    return Block(first.frames + second.frames, {name: first.joules[name] + second.joules[name] for name in names})
+def _less(now: Block, before: Block) -> Block:
+    joules = {name: value - before.joules.get(name, 0.0) for name, value in now.joules.items()}
+    return Block(now.frames - before.frames, joules, now.seconds - before.seconds)
+
+
+def _joined(first: Block, second: Block) -> Block:
+    both = first.joules.keys() & second.joules.keys()
+    joules = {name: first.joules[name] + second.joules[name] for name in both}
+    return Block(first.frames + second.frames, joules, first.seconds + second.seconds)
 
 
 def _stages_ms(snapshot: Snapshot) -> dict[str, float]:

@@ -138,7 +138,7 @@ class Meter(Part):
 
 
 class Energy(Part):
-    """Cost of a frame, by the meter whose scope is the widest; None where nothing measured it.
+    """Cost of a frame, by the meter of the widest scope ("nvml + rapl": together); None where nothing measured it.
 
     ``net`` is above the idle baseline. ``interval_mj`` is a 95 % confidence interval of the gross figure over
     blocks of the run. ``stages_mj`` shares the gross by time: an estimate, and labelled so wherever it is shown.

@@ -123,8 +123,8 @@ class Rehearsal:
         zones = ("cpu", "gpu", "soc0", "soc1", "soc2", "tj")
         clocks = ("cpu0", "cpu4", "cpu8", "gpu", "emc")
         return {
-            "temperatures_c": {zone: 51.25 for zone in zones},
-            "clocks_mhz": {clock: 1984.0 for clock in clocks},
+            "temperatures_c": dict.fromkeys(zones, 51.25),
+            "clocks_mhz": dict.fromkeys(clocks, 1984.0),
             "fan_rpm": 2100.0,
             "throttled": {"oc1": 0, "oc2": 0, "oc3": 0},
             "steal": 0.0,

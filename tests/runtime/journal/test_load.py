@@ -50,7 +50,7 @@ def test_a_killed_run_is_read_up_to_its_last_line(journal: Path) -> None:
     assert record.latency.published.count == 14 * 30 - 5
     assert record.latency.stages["execute"].count == 11 * 30 - 5
     assert record.counts.dropped["late"] == 1
-    assert record.seconds == pytest.approx(14 - 5 / 30)
+    assert record.seconds == pytest.approx(14 - 5 / 30, abs=1e-4)
     assert record.energy is not None
     assert record.energy.frames == 10 * 30
     assert record.remarks == [
@@ -73,10 +73,11 @@ def test_a_journal_that_was_cut_anywhere_is_read_or_refused(journal: Path) -> No
     content = journal.read_bytes()
     for size in range(0, len(content), 997):
         journal.write_bytes(content[:size])
-        try:
+        if content[:size].count(b"\n") < 3:  # before the first checkpoint there is nothing to report
+            with pytest.raises(InputError):
+                load_record(journal)
+        else:
             assert load_record(journal).counts.published % 30 == 0
-        except InputError as error:
-            assert content[:size].count(b"\n") < 3, error  # before the first checkpoint there is nothing to report
 
 
 def test_a_journal_that_is_still_written_says_so(tmp_path: Path) -> None:
@@ -144,7 +145,10 @@ def test_a_missing_record_leads_to_the_journal(journal: Path, tmp_path: Path) ->
         (b"[" * 100_000, "it is not JSON"),
         (b"[1, 2]", "it has no schema"),
         (b'{"frames": 3}', "it has no schema"),
-        (b'{"schema": 2, "machine": {"edgefusion": "0.0.9"}}', "schema 2; this edgefusion reads 3; .* edgefusion 0.0.9"),
+        (
+            b'{"schema": 2, "machine": {"edgefusion": "0.0.9"}}',
+            "schema 2; this edgefusion reads 3; .* edgefusion 0.0.9",
+        ),
         (b'{"schema": "x"}', "schema 'x'"),
     ],
 )
@@ -210,8 +214,14 @@ EDITS: dict[str, tuple[Callable[[Raw], None], str]] = {
     "count": (put("latency", "published", "count", value=1000), "1000 durations, and 1195 in its buckets"),
     "bucket": (fewer_in_a_bucket, "1195 durations, and 1196 in its buckets"),
     "p50": (put("latency", "published", "percentiles_ms", "p50", value=9.0), "latency of published: p50 is 9 ms, and"),
-    "p99": (put("latency", "published", "percentiles_ms", "p99", value=21.0), "latency of published: p99 is 21 ms, and"),
-    "p99.9 of too few": (put("latency", "published", "percentiles_ms", "p99.9", value=60.0), "p99.9 is 60 ms, and not known"),
+    "p99": (
+        put("latency", "published", "percentiles_ms", "p99", value=21.0),
+        "latency of published: p99 is 21 ms, and",
+    ),
+    "p99.9 of too few": (
+        put("latency", "published", "percentiles_ms", "p99.9", value=60.0),
+        "p99.9 is 60 ms, and not known",
+    ),
     "max": (put("latency", "published", "max_ms", value=500.0), "a maximum of 500 ms"),
     "mean": (put("latency", "published", "mean_ms", value=5.0), "a mean of 5 ms"),
     "stage": (put("latency", "stages", "pack", "percentiles_ms", "p50", value=0.5), "latency of pack: p50"),

@@ -29,7 +29,7 @@ from runtime.journal.recorder import Recorder
 
 recording.STEP_S = 0.02
 run = Rehearsal()
-with Recorder(Path(sys.argv[1]), header(), run.snapshot, say=print, power=run, readings=run):
+with Recorder(Path(sys.argv[1]), header(), run.snapshot, say=print, power=run, readings=run, clock=run.clock):
     while True:
         run.frame(1 / 30)
         time.sleep(0.001)
@@ -117,22 +117,22 @@ def test_a_recorder_that_fails_says_so_and_the_run_goes_on(tmp_path: Path) -> No
 
 def test_a_run_without_a_frame_makes_no_record(tmp_path: Path) -> None:
     run = Rehearsal()
-    with Recorder(tmp_path / "run.json", header(), run.snapshot, say=print) as recorder:
-        with pytest.raises(InputError, match="no frame was published"):
-            recorder.finish("complete")
+    recorder = Recorder(tmp_path / "run.json", header(), run.snapshot, say=print)
+    with recorder, pytest.raises(InputError, match="no frame was published"):
+        recorder.finish("complete")
     assert [each.name for each in tmp_path.iterdir()] == ["run.jsonl"]
 
 
 def test_a_killed_process_leaves_what_it_recorded(tmp_path: Path) -> None:
     journal = tmp_path / "run.jsonl"
     call = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(SUPPORT)!r})\n{RUNNER}", tmp_path / "run.json"]
-    process = subprocess.Popen(call)
-    try:
-        wait_for(lambda: lines(journal) > 40)
-        assert "still goes on" in load_record(journal).remarks[0]
-    finally:
-        process.kill()
-    assert process.wait() == -signal.SIGKILL
+    with subprocess.Popen(call) as process:
+        try:
+            wait_for(lambda: lines(journal) > 40)
+            assert "still goes on" in load_record(journal).remarks[0]
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGKILL
     record = load_record(journal)
     assert record.state == "killed"
     assert "the run was killed" in record.remarks[0]

@@ -201,18 +201,19 @@ def test_the_journal_of_a_killed_run_is_set_aside(tmp_path: Path) -> None:
 
 
 def test_a_long_run_thins_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording_module, "LEVEL_STEPS", 16)
-    steps, record = record_long(tmp_path, seconds=1000)
+    monkeypatch.setattr(recording_module, "LEVEL_STEPS", 32)
+    steps, record = record_long(tmp_path, seconds=900)
     timeline = record.timeline
     assert timeline is not None
-    assert steps < 16 * 7
-    assert timeline.step_s == 32
-    assert 1000 / 32 <= len(timeline.seconds) <= 1000 / 32 + 3
+    assert steps < 32 * 5
+    assert timeline.step_s == 16
+    assert 900 / 16 <= len(timeline.seconds) <= 900 / 16 + 3
     spans = [after.t_s - before.t_s for before, after in pairwise(timeline.seconds)]
-    assert spans[:-2] == pytest.approx([32] * len(spans[:-2]))
+    assert spans[:-2] == pytest.approx([16] * len(spans[:-2]))
     assert record.counts.published == sum(each.frames for each in timeline.seconds)
     exact = record.latency.published.percentiles_ms["p50"]
-    assert {each.p50_ms for each in timeline.seconds[:-1]} == {pytest.approx(exact, rel=0.05)}
+    middle = [each.p50_ms for each in timeline.seconds[:-1]]
+    assert middle == pytest.approx([exact] * len(middle), rel=0.1)
     assert timeline.seconds[0].rails_mw["hwmon/VDD_IN"] == (8100, 9000, 9900)
 
 
