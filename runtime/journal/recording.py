@@ -141,7 +141,7 @@ class Recording:
             p50_ms=percentiles["p50"],
             p99_ms=percentiles["p99"],
             rails_mw=self._spending.rails_mw(),
-            **(self._readings.read() if self._readings else {}),
+            **(vars(self._readings.read()) if self._readings else {}),
         )
 
     def _write_checkpoint(self, now: Snapshot) -> None:

@@ -21,7 +21,7 @@ class Snapshot:
         size_px: (width, height) of fused frames.
         stages: after warm-up, by name.
         intervals: between published frames, after warm-up.
-        skew: between the exposures of a pair, where there are cameras.
+        skew: between the exposures of all pairs so far, where there are cameras.
         dropped, flagged: since the start, by cause.
         deadline_misses, longest_streak: of ``runtime.latency.Deadlines``.
         cameras: each camera's facts and counts.
@@ -64,8 +64,8 @@ class Power(Protocol):
 class Readings(Protocol):
     """The state of the machine, as far as a recorder uses it."""
 
-    def read(self) -> Mapping[str, Any]:
-        """Fields of ``schema.Second``: temperatures_c, clocks_mhz, fan_rpm, throttled, steal, cpu, resident_mb."""
+    def read(self) -> Any:
+        """A dataclass whose fields are some of ``schema.Second``'s: temperatures_c, clocks_mhz, fan_rpm, cpu ..."""
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ class Second(Part):
     temperatures_c: dict[str, float] = {}
     clocks_mhz: dict[str, NonNegativeFloat] = {}
     fan_rpm: NonNegativeFloat | None = None
-    throttled: dict[str, NonNegativeInt] = Field({}, description="events since the start, by counter")
+    throttled: dict[str, int] = Field({}, description="events since the start, by counter")
     steal: NonNegativeFloat | None = Field(None, description="part of processor time that the hypervisor took")
     cpu: NonNegativeFloat | None = Field(None, description="processors that this process used")
     resident_mb: NonNegativeFloat | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from runtime.journal.lines import Header
@@ -118,19 +119,19 @@ class Rehearsal:
         rails = ("VDD_IN", "VDD_GPU", "VDD_CPU_SOC_MSS", "VIN_SYS_5V0")
         return {f"hwmon/{rail}": (900 * watts, 1000 * watts, 1100 * watts) for rail in rails}
 
-    def read(self) -> dict[str, Any]:
+    def read(self) -> SimpleNamespace:
         """Of the machine."""
         zones = ("cpu", "gpu", "soc0", "soc1", "soc2", "tj")
         clocks = ("cpu0", "cpu4", "cpu8", "gpu", "emc")
-        return {
-            "temperatures_c": dict.fromkeys(zones, 51.25),
-            "clocks_mhz": dict.fromkeys(clocks, 1984.0),
-            "fan_rpm": 2100.0,
-            "throttled": {"oc1": 0, "oc2": 0, "oc3": 0},
-            "steal": 0.0,
-            "cpu": 1.25,
-            "resident_mb": 812.5,
-        }
+        return SimpleNamespace(
+            temperatures_c=dict.fromkeys(zones, 51.25),
+            clocks_mhz=dict.fromkeys(clocks, 1984.0),
+            fan_rpm=2100.0,
+            throttled={"oc1": 0, "oc2": 0, "oc3": 0},
+            steal=0.0,
+            cpu=1.25,
+            resident_mb=812.5,
+        )
 
     def recording(self, path: Path, **options: Any) -> Recording:
         """A recording of it."""
