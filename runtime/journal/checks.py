@@ -119,7 +119,7 @@ def _derived(latency: Latency, fusion_fps: float | None) -> Iterator[str]:
         if (jitter is None) != (latency.jitter_ms is None) or abs((jitter or 0) - (latency.jitter_ms or 0)) > 1e-3:
             yield f"jitter is {_ms(latency.jitter_ms)}, and {_ms(jitter)} by the intervals"
     medians = [each.percentiles_ms.get("p50") or 0.0 for name, each in latency.stages.items() if name in FUSION]
-    if fusion_fps is not None and not _near(fusion_fps * sum(medians), 1e3):
+    if fusion_fps is not None and (not sum(medians) or not _near(fusion_fps, 1e3 / sum(medians))):
         yield f"{fusion_fps:g} fps of fusion alone, and stages of {_ms(sum(medians))}"
 
 

@@ -191,4 +191,4 @@ def _fusion_fps(latency: Latency) -> float | None:
     medians = [each.percentiles_ms["p50"] for name, each in latency.stages.items() if name in FUSION]
     total_ms = sum(median or 0.0 for median in medians)
     executed = "execute" in latency.stages and latency.stages["execute"].count
-    return round(1e3 / total_ms, 2) if executed and total_ms else None
+    return float(f"{1e3 / total_ms:.4g}") if executed and total_ms else None

@@ -17,7 +17,7 @@ class JournalFile:
     """Appends lines; locked, so that two runs do not write into one, and a reader sees whether it still goes on.
 
     Args:
-        path: of the journal. One of a killed run that lies there is set aside: ``run.1.jsonl``.
+        path: of the journal. One that an earlier run left there is set aside: ``run.1.jsonl``.
         say: told where it was put.
 
     Raises:
@@ -93,7 +93,7 @@ def still_written(path: Path) -> bool:
 
 
 def _set_aside(path: Path, say: Callable[[str], None]) -> None:
-    """Move a killed run's journal out of the way, or remove it if there is nothing in it."""
+    """Move an earlier run's journal out of the way, or remove it if there is nothing in it."""
     with path.open("rb") as stream:
         _lock(stream.fileno(), path)
         worth = sum(1 for _ in zip(range(WORTH_LINES), stream, strict=False)) == WORTH_LINES
@@ -104,7 +104,7 @@ def _set_aside(path: Path, say: Callable[[str], None]) -> None:
     while (aside := path.with_suffix(f".{number}{path.suffix}")).exists():
         number += 1
     path.rename(aside)
-    say(f"{path} is of a run that was killed: it is now {aside}")
+    say(f"an earlier run left {path}: it is now {aside}")
 
 
 def _lock(file: int, path: Path) -> None:

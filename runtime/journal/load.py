@@ -34,7 +34,13 @@ def load_record(path: Path) -> RunRecord:
         place = ".".join(map(str, first["loc"]))
         raise InputError(f"{place}: {first['msg']}", where=path, remedy=AGAIN) from error
     check(record, path)
-    return record
+    return record.model_copy(update={"remarks": [*record.remarks, *_beside(path)]})
+
+
+def _beside(path: Path) -> list[str]:
+    """A journal is there while a run goes on, and if it was killed: it is not this record's, which is older."""
+    journal = path.with_suffix(".jsonl")
+    return [f"{journal.name} beside it is of a later run, which is not in this record"] if journal.exists() else []
 
 
 def _is_journal(path: Path) -> bool:

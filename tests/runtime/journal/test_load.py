@@ -129,6 +129,13 @@ def test_an_edited_journal_is_refused(journal: Path) -> None:
         load_record(journal)
 
 
+def test_a_record_beside_a_journal_is_not_taken_for_the_last_run(written: str, journal: Path) -> None:
+    journal.with_suffix(".json").write_text(written)
+    assert load_record(journal.with_suffix(".json")).remarks == [
+        "run.jsonl beside it is of a later run, which is not in this record"
+    ]
+
+
 def test_a_missing_record_leads_to_the_journal(journal: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"give .*run\.jsonl"):
         load_record(journal.with_suffix(".json"))
