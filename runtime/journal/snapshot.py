@@ -22,7 +22,7 @@ class Snapshot:
         stages: after warm-up, by name.
         intervals: between published frames, after warm-up.
         skew: between the exposures of all pairs so far, where there are cameras.
-        dropped, flagged: since the start, by cause.
+        dropped, flagged: since the start, by cause; a count never gets less.
         deadline_misses, longest_streak: of ``runtime.latency.Deadlines``.
         cameras: each camera's facts and counts.
     """
