@@ -1,0 +1,201 @@
+"""Whether the figures of a record agree with one another: a page is made of none that do not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from edgefusion.core.errors import InputError
+from runtime.latency import BUCKETS, PERCENTS, LatencyHistogram, bucket_of, edge_of, jitter_ms
+from runtime.report.schema import Energy, Histogram, Latency, Meter, RunRecord, Timeline
+
+ROUNDING = 0.005
+"""Figures are rounded before they are written, and worked out again from rounded ones."""
+BUCKET = 0.012
+"""A bucket is 1.09 % wide."""
+FUSION = ("pack", "execute", "unpack")
+"""What ``fusion_fps`` is made of."""
+SHOWN = 3
+"""So many contradictions are told; one is enough to refuse."""
+
+
+def check(record: RunRecord, where: Path) -> None:
+    """Refuse a record that contradicts itself.
+
+    Raises:
+        InputError: no frame was published, or figures contradict each other; says which.
+    """
+    if not record.counts.published or not record.latency.published.count:
+        raise InputError("no frame was published: there is nothing to report", where=where, remedy="run again")
+    found = list(_contradictions(record))
+    if found:
+        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        raise InputError(
+            f"its figures contradict each other: {'; '.join(found[:SHOWN])}{more}",
+            where=where,
+            remedy="it was edited or damaged: take it from where it was recorded, or run again",
+        )
+
+
+def _contradictions(record: RunRecord) -> Iterator[str]:
+    yield from _frames(record)
+    yield from _latency(record)
+    yield from _late(record)
+    for meter in record.meters:
+        yield from _meter(meter)
+    if record.energy is not None:
+        yield from _energy(record.energy, record)
+    if record.timeline is not None:
+        yield from _timeline(record.timeline, record)
+
+
+def _frames(record: RunRecord) -> Iterator[str]:
+    counts, counted = record.counts, record.latency.published.count
+    if counts.published - counts.warm_up != counted:
+        yield f"{counts.published} frames less {counts.warm_up} of warm-up, and {counted} latencies"
+    if abs(record.fps * record.seconds - counted) > 1 + ROUNDING * counted:
+        yield f"{record.fps:g} fps for {record.seconds:g} s, and {counted} frames"
+    for cause, count in counts.flagged.items():
+        if count > counts.published:
+            yield f"{count} of {counts.published} frames flagged {cause}"
+
+
+def _latency(record: RunRecord) -> Iterator[str]:
+    latency = record.latency
+    most = latency.published.count + _slack(record)
+    histograms = {"published": latency.published, **latency.stages}
+    histograms |= {name: each for name, each in (("interval", latency.interval), ("skew", latency.skew)) if each}
+    for name, histogram in histograms.items():
+        yield from (f"latency of {name}: {what}" for what in _histogram(histogram))
+        if histogram.count > most and name != "skew":  # of pairs, those included that were dropped later
+            yield f"latency of {name}: {histogram.count} durations of {latency.published.count} frames"
+    yield from _derived(latency, record.fusion_fps)
+
+
+def _slack(record: RunRecord) -> int:
+    """Where the run was killed, frames that were published while a snapshot was taken."""
+    return 10 + record.latency.published.count // 100 if record.state == "killed" else 0
+
+
+def _histogram(model: Histogram) -> Iterator[str]:
+    if sum(model.counts.values()) != model.count:
+        yield f"{model.count} durations, and {sum(model.counts.values())} in its buckets"
+        return
+    try:
+        histogram = LatencyHistogram.from_model(model)
+    except InputError as error:
+        yield error.what
+        return
+    again = histogram.to_model()
+    for percent in PERCENTS:
+        name = f"p{percent:g}"
+        given, worked_out = model.percentiles_ms.get(name), again.percentiles_ms[name]
+        if not _near(given, worked_out):
+            yield f"{name} is {_ms(given)}, and {_ms(worked_out)} by its buckets"
+    yield from _extremes(model)
+
+
+def _extremes(model: Histogram) -> Iterator[str]:
+    """Mean and maximum, as far as buckets tell them."""
+    if not model.count:
+        return
+    if model.max_ms is None or model.mean_ms is None:
+        yield "no mean or maximum"
+        return
+    last = max(bucket for bucket, count in model.counts.items() if count)
+    if abs(bucket_of(model.max_ms * 1e6) - last) > 1:
+        yield f"a maximum of {_ms(model.max_ms)}, and {_ms(edge_of(last + 0.5) / 1e6)} by its buckets"
+    middles_ms = sum(min(edge_of(bucket + 0.5) / 1e6, model.max_ms) * n for bucket, n in model.counts.items())
+    inside = min(model.counts) > 0 and last < BUCKETS - 1  # outside, a bucket does not tell
+    if inside and not _near(model.mean_ms, middles_ms / model.count):
+        yield f"a mean of {_ms(model.mean_ms)}, and {_ms(middles_ms / model.count)} by its buckets"
+
+
+def _derived(latency: Latency, fusion_fps: float | None) -> Iterator[str]:
+    if latency.interval is not None:
+        jitter = jitter_ms(LatencyHistogram.from_model(latency.interval))
+        if (jitter is None) != (latency.jitter_ms is None) or abs((jitter or 0) - (latency.jitter_ms or 0)) > 1e-3:
+            yield f"jitter is {_ms(latency.jitter_ms)}, and {_ms(jitter)} by the intervals"
+    medians = [each.percentiles_ms.get("p50") or 0.0 for name, each in latency.stages.items() if name in FUSION]
+    if fusion_fps is not None and (not sum(medians) or not _near(fusion_fps, 1e3 / sum(medians))):
+        yield f"{fusion_fps:g} fps of fusion alone, and stages of {_ms(sum(medians))}"
+
+
+def _late(record: RunRecord) -> Iterator[str]:
+    """Deadlines: as many as there may be, by frames that were late for sure and by those that were dropped."""
+    latency, counts = record.latency, record.counts
+    if latency.longest_streak > latency.deadline_misses:
+        yield f"{latency.longest_streak} deadlines missed in a row, of {latency.deadline_misses}"
+    if latency.deadline_ms is None:
+        if latency.deadline_misses:
+            yield f"{latency.deadline_misses} deadlines missed without a deadline"
+        return
+    least, most = LatencyHistogram.from_model(latency.published).over(latency.deadline_ms * 1e6)
+    most += counts.warm_up + sum(counts.dropped.values())
+    slack = _slack(record)
+    if not least - slack <= latency.deadline_misses <= most + slack:
+        yield f"{latency.deadline_misses} deadlines missed, and {least} to {most} frames late or dropped"
+
+
+def _meter(meter: Meter) -> Iterator[str]:
+    rails = {rail.name: rail for rail in meter.rails}
+    for rail in meter.rails:
+        if not rail.min_mw - 0.1 <= rail.mean_mw <= rail.max_mw + 0.1:
+            yield f"{meter.name}/{rail.name}: a mean of {rail.mean_mw:g} mW outside its least and most"
+    if meter.joules is None:
+        return
+    parts = [rails[name].joules for name in ([meter.total] if meter.total else meter.summed) if name in rails]
+    whole = meter.total is not None or (meter.missed == 0 and len(parts) == len(meter.summed))
+    if not parts or (whole and not _near(meter.joules, sum(parts))):
+        yield f"{meter.name}: {meter.joules:g} J, and {sum(parts):g} J by its rails"
+
+
+def _energy(energy: Energy, record: RunRecord) -> Iterator[str]:
+    names = energy.meter.split(" + ")
+    parts = [joules for meter in record.meters if meter.name in names and (joules := _joules(meter)) is not None]
+    if len(parts) != len(names):
+        yield f"energy by {energy.meter}, which measured none"
+    elif not _near(energy.gross_mj * energy.frames / 1e3, sum(parts)):
+        yield f"{energy.gross_mj:g} mJ for {energy.frames} frames, and {sum(parts):g} J by {energy.meter}"
+    if energy.frames > record.counts.published + _slack(record):
+        yield f"energy of {energy.frames} frames, and {record.counts.published} published"
+    if energy.net_mj is not None and energy.net_mj > energy.gross_mj * (1 + ROUNDING):
+        yield f"{energy.net_mj:g} mJ above idle, and {energy.gross_mj:g} mJ gross"
+    if energy.fps_per_w is not None and not _near(energy.fps_per_w * energy.gross_mj, 1e3, 0.02):
+        yield f"{energy.fps_per_w:g} frames per joule of {energy.gross_mj:g} mJ each"
+    if sum(energy.stages_mj.values()) > energy.gross_mj * (1 + 2 * ROUNDING):
+        yield f"stages of {sum(energy.stages_mj.values()):g} mJ, and {energy.gross_mj:g} mJ a frame"
+
+
+def _joules(meter: Meter) -> float | None:
+    """Of the whole time: what a meter missed counts at its mean."""
+    return None if meter.joules is None or not meter.coverage else meter.joules / meter.coverage
+
+
+def _timeline(timeline: Timeline, record: RunRecord) -> Iterator[str]:
+    seconds, counts = timeline.seconds, record.counts
+    for before, after in pairwise(seconds):
+        if after.t_s <= before.t_s:
+            yield f"the clock goes backwards, from {before.t_s:g} s to {after.t_s:g} s"
+            return
+    published, dropped = sum(each.frames for each in seconds), sum(each.dropped for each in seconds)
+    if published != counts.published:
+        yield f"{published} frames on the timeline, and {counts.published} published"
+    if dropped != sum(counts.dropped.values()):
+        yield f"{dropped} dropped on the timeline, and {sum(counts.dropped.values())} by cause"
+    end_s = seconds[-1].t_s if seconds else 0.0
+    if record.seconds > end_s + 2 * timeline.step_s + ROUNDING * end_s:
+        yield f"{record.seconds:g} s after warm-up, and a timeline of {end_s:g} s"
+
+
+def _near(a: float | None, b: float | None, relative: float = BUCKET) -> bool:
+    """Whether two figures are one, but for rounding; None is only near None."""
+    if a is None or b is None:
+        return a is b
+    return math.isclose(a, b, rel_tol=relative, abs_tol=1e-3)
+
+
+def _ms(value: float | None) -> str:
+    return "not known" if value is None else f"{value:g} ms"

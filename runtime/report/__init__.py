@@ -1,0 +1,1 @@
+"""From run records to pages that people decide from."""

@@ -1,0 +1,231 @@
+"""The run record, ``run.json``: what one run of one rig did, on what, how fast, and what it cost.
+
+The only input of ``edgefusion report``. Its JSON Schema is ``edgefusion report --schema``. Times are in ms unless named
+otherwise, since ``started`` where they are on the run's own axis (``t_s``). None means not measured, never 0.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+SCHEMA: Final = 3
+
+State = Literal["complete", "interrupted", "killed"]
+"""It ended by itself; a signal ended it; it never ended, and this is what its journal holds."""
+
+
+class Part(BaseModel):
+    """Frozen, and nothing unknown in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+
+class Software(Part):
+    """Where it ran, and on which versions; what is not there is None."""
+
+    edgefusion: str
+    python: str
+    system: str
+    processor: str
+    module: str | None = None
+    jetpack: str | None = None
+    l4t: str | None = None
+    driver: str | None = None
+    cuda: str | None = None
+    backend_version: str | None = None
+    power_mode: str | None = None
+    governors: dict[str, str] = {}
+
+
+class Engine(Part):
+    """What computed."""
+
+    device: str
+    backend: str
+    precision: str
+    compute: str
+    key: str | None = None
+    sm: str | None = None
+    layers: list[dict[str, Any]] = Field([], description="name, kind, precision, where of each, as the backend says")
+    peak_tops: NonNegativeFloat | None = Field(
+        None, description="dense, of the device at this precision, where it is known"
+    )
+    bandwidth_gb_s: NonNegativeFloat | None = None
+    gmacs: NonNegativeFloat | None = Field(None, description="of the model at this size")
+    moved_mb: NonNegativeFloat | None = Field(
+        None, description="least bytes that the model reads and writes, at this size"
+    )
+
+
+class Histogram(Part):
+    """Durations in buckets of equal ratio; the last percentiles are hidden where there are too few.
+
+    ``counts`` maps a bucket's index to its count; bucket ``i`` spans ``floor_ns * 2 ** (i / per_octave)`` to the next.
+    """
+
+    count: NonNegativeInt
+    max_ms: NonNegativeFloat | None
+    mean_ms: NonNegativeFloat | None
+    percentiles_ms: dict[str, NonNegativeFloat | None] = Field(
+        description="p50, p90, p99, p99.9; a tail is None where less than ten durations lie beyond (p99: under 1,000)"
+    )
+    floor_ns: PositiveInt
+    per_octave: PositiveInt
+    counts: dict[int, NonNegativeInt] = {}
+
+
+class Latency(Part):
+    """How long things took, after warm-up.
+
+    Attributes:
+        since: what latency counts from, to the moment a frame is published.
+        published: exposure (or receive) to published.
+        stages: of the loop.
+        jitter_ms: p99 minus p50 of the intervals between published frames.
+        deadline_ms: later is missed; a dropped frame too.
+        longest_streak: of missed deadlines in a row.
+    """
+
+    since: Literal["exposure", "receive"]
+    published: Histogram
+    stages: dict[str, Histogram]
+    interval: Histogram | None = None
+    jitter_ms: NonNegativeFloat | None = None
+    skew: Histogram | None = None
+    deadline_ms: NonNegativeFloat | None = None
+    deadline_misses: NonNegativeInt = 0
+    longest_streak: NonNegativeInt = 0
+
+
+class Rail(Part):
+    """One power rail between the run's first and last counted frame."""
+
+    name: str
+    joules: float
+    mean_mw: float
+    min_mw: float
+    max_mw: float
+    idle_mw: float | None = None
+
+
+class Meter(Part):
+    """What one meter measured.
+
+    Attributes:
+        name: hwmon, jtop, nvml, rapl.
+        total: the rail that is the total, or None if none is; then ``joules`` is the sum of ``summed``.
+        scope: what ``joules`` is of: module input, sum of rails, package, board.
+        interval_ms: how often its sensor has something new.
+        coverage: part of the time (0..1) that readings no more than three intervals apart span.
+        missed: readings that failed or came late.
+        remarks: what is worth knowing: a rail appeared late, a service stopped.
+    """
+
+    name: str
+    scope: str
+    total: str | None
+    summed: list[str] = []
+    interval_ms: NonNegativeFloat
+    samples: NonNegativeInt
+    missed: NonNegativeInt
+    coverage: Annotated[float, Field(ge=0, le=1)]
+    joules: NonNegativeFloat | None
+    idle_mw: float | None = None
+    rails: list[Rail]
+    remarks: list[str] = []
+
+
+class Energy(Part):
+    """Cost of a frame, by the meter of the widest scope ("nvml + rapl": together); None where nothing measured it.
+
+    ``net`` is above the idle baseline. ``interval_mj`` is a 95 % confidence interval of the gross figure over
+    blocks of the run. ``stages_mj`` shares the gross by time: an estimate, and labelled so wherever it is shown.
+    """
+
+    meter: str
+    scope: str
+    frames: NonNegativeInt
+    gross_mj: NonNegativeFloat
+    net_mj: float | None = None
+    interval_mj: tuple[float, float] | None = None
+    fps_per_w: NonNegativeFloat | None = None
+    stages_mj: dict[str, NonNegativeFloat] = {}
+
+
+class Second(Part):
+    """One second of the run (longer in long runs: ``Timeline.step_s``).
+
+    ``frames``, ``dropped``, percentiles, rails, ``steal`` and ``cpu`` are of the time since the entry before, all
+    others of its end. Percentiles are of these frames alone, however few: the p99 of 30 is the longest.
+    """
+
+    t_s: NonNegativeFloat = Field(description="its end, since ``started``")
+    frames: NonNegativeInt
+    dropped: NonNegativeInt = 0
+    p50_ms: NonNegativeFloat | None = None
+    p99_ms: NonNegativeFloat | None = None
+    rails_mw: dict[str, tuple[float, float, float]] = Field({}, description="min, mean, max by METER/RAIL")
+    temperatures_c: dict[str, float] = {}
+    clocks_mhz: dict[str, NonNegativeFloat] = {}
+    fan_rpm: NonNegativeFloat | None = None
+    throttled: dict[str, int] = Field({}, description="events since the start, by counter")
+    steal: NonNegativeFloat | None = Field(None, description="part of processor time that the hypervisor took")
+    cpu: NonNegativeFloat | None = Field(None, description="processors that this process used")
+    resident_mb: NonNegativeFloat | None = None
+
+
+class Timeline(Part):
+    """The run through time."""
+
+    step_s: PositiveFloat
+    seconds: list[Second]
+
+
+class Counts(Part):
+    """What became of the frames.
+
+    Attributes:
+        published: all, warm-up included.
+        dropped, flagged: by cause; by what was unusual about published ones.
+        cameras: each camera's facts and counts at the end.
+        copies_per_frame: copies of pixels beyond pack and unpack.
+    """
+
+    published: NonNegativeInt
+    warm_up: NonNegativeInt
+    dropped: dict[str, NonNegativeInt] = {}
+    flagged: dict[str, NonNegativeInt] = {}
+    cameras: dict[str, dict[str, Any]] = {}
+    copies_per_frame: NonNegativeFloat = 0.0
+
+
+class RunRecord(Part):
+    """One run of one rig."""
+
+    schema_version: Literal[3] = Field(SCHEMA, alias="schema")
+    state: State
+    started: str = Field(description="UTC, ISO 8601")
+    command: list[str] = Field([], description="how to do it again")
+    rig: str
+    source: str
+    outputs: list[str]
+    bundle: str
+    student: str
+    width: NonNegativeInt
+    height: NonNegativeInt
+    paced_fps: NonNegativeFloat | None
+    seconds: NonNegativeFloat = Field(description="wall clock after warm-up, first to last counted frame")
+    warm_up_s: NonNegativeFloat
+    fps: NonNegativeFloat
+    fusion_fps: NonNegativeFloat | None = Field(description="1 / (median pack + execute + unpack)")
+    counts: Counts
+    latency: Latency
+    engine: Engine
+    software: Software
+    meters: list[Meter] = Field([], description="empty: not measured")
+    energy: Energy | None = None
+    timeline: Timeline | None = None
+    quality: dict[str, Any] = Field({}, description="the bundle's figures of this precision")
+    remarks: list[str] = []
