@@ -1,6 +1,6 @@
 """Draws power that is known: writes a curve into a rail's files, and prints what it wrote and when.
 
-    python power_curve.py FILE SECONDS
+    python power_curve.py FILE SECONDS PERIOD_S
 
 FILE is curr*_input (mA). Each line of output: CLOCK_MONOTONIC in ns and mA from then on. What is written has a fixed
 width, so that a reader never meets half of a number.
@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STEP_S = 0.004
-PERIOD_S = 1.3
 
 
-def main(path: str, seconds: str) -> None:
+def main(path: str, seconds: str, period_s: str) -> None:
     """A sine between 400 and 2000 mA."""
     file = os.open(path, os.O_WRONLY)
     stopped: list[int] = []
@@ -31,7 +30,7 @@ def main(path: str, seconds: str) -> None:
     start = time.monotonic()
     print("begun", flush=True)
     while not stopped and (passed_s := time.monotonic() - start) < float(seconds):
-        milliamperes = round(1200 + 800 * math.sin(2 * math.pi * passed_s / PERIOD_S))
+        milliamperes = round(1200 + 800 * math.sin(2 * math.pi * passed_s / float(period_s)))
         before = time.monotonic_ns()
         os.pwrite(file, f"{milliamperes:05d}\n".encode(), 0)
         print((before + time.monotonic_ns()) // 2, milliamperes)
@@ -58,8 +57,8 @@ class Curve:
 class Load:
     """The second process that draws it."""
 
-    def __init__(self, path: Path, seconds: float) -> None:
-        words = [sys.executable, __file__, str(path), str(seconds)]
+    def __init__(self, path: Path, seconds: float, *, period_s: float = 1.3) -> None:
+        words = [sys.executable, __file__, str(path), str(seconds), str(period_s)]
         self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self._process.stdout.readline()  # it has begun
