@@ -83,7 +83,7 @@ def test_energy_between_marks_is_what_was_counted(tmp_path: Path) -> None:
             count(package, step * 250_000)
         time.sleep(0.25)
         (meter,) = sampler.end(time.monotonic_ns())
-    assert meter.joules == pytest.approx(5.0)
+    assert meter.joules == pytest.approx(5.0, rel=0.01)
     assert meter.scope == "package"
 
 
