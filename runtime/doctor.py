@@ -17,6 +17,7 @@ from edgefusion.core.devices import find_device, this_gpu
 from edgefusion.core.errors import EdgeFusionError
 from runtime.engines.machine import cuda_driver
 from runtime.engines.openvino import processor, processor_flags
+from runtime.power.meters import search
 
 SPEED_FLAGS = ("avx2", "avx512f", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
 OLDEST, NEWEST = (3, 10), (3, 12)
@@ -134,12 +135,14 @@ def _cameras() -> Finding:
 
 
 def _power_meters() -> Finding:
-    chips = {_read(path) for path in Path("/sys/class/hwmon").glob("hwmon*/name")} & {"ina3221", "ina238"}
-    names = [f"hwmon {chip}" for chip in sorted(chips)]
-    names += ["RAPL"] if any(Path("/sys/class/powercap").glob("intel-rapl:*/energy_uj")) else []
+    found = search()
+    names = [f"{meter.name} ({meter.layout.scope}: {', '.join(meter.rails())})" for meter in found.meters]
+    for meter in found.meters:
+        meter.close()
     if names:
         return Finding("power meters", True, ", ".join(names))
-    return Finding("power meters", False, "none", "runs are reported with power 'not measured'")
+    why = "; ".join(f"{name}: {reason}" for name, reason in found.missing.items())
+    return Finding("power meters", False, why, "runs are reported with power 'not measured' (docs/power.md)")
 
 
 def _jtop() -> Finding:

@@ -1,0 +1,81 @@
+"""Energy per frame, by hand."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from runtime.power.energy import Block, blocks_of, choose, energy, interval
+from runtime.report import schema
+
+
+def meter(name="hwmon", scope="module input", joules: float | None = 100.0, **facts) -> schema.Meter:
+    values = {"total": "VDD_IN", "interval_ms": 34.0, "samples": 9, "missed": 0, "coverage": 1.0, "rails": []}
+    return schema.Meter(name=name, scope=scope, joules=joules, **(values | facts))
+
+
+def test_gross_net_and_per_watt() -> None:
+    cost = energy([meter(idle_mw=4000.0)], 500, seconds=10.0, stages_ms={"pack": 1.0, "execute": 3.0})
+    assert cost is not None
+    assert (cost.meter, cost.scope, cost.frames) == ("hwmon", "module input", 500)
+    assert cost.gross_mj == pytest.approx(200)  # 100 J / 500
+    assert cost.net_mj == pytest.approx(120)  # (100 J - 4 W x 10 s) / 500
+    assert cost.fps_per_w == pytest.approx(5)  # 50 fps / 10 W
+    assert cost.stages_mj == pytest.approx({"pack": 50, "execute": 150})
+    assert cost.interval_mj is None
+
+
+def test_without_a_baseline_there_is_no_net() -> None:
+    cost = energy([meter()], 500, seconds=10.0)
+    assert cost is not None
+    assert cost.net_mj is None
+
+
+@pytest.mark.parametrize("meters", [[], [meter(joules=None)], [meter(coverage=0.5)], [meter(scope="rails")]])
+def test_what_is_not_measured_has_no_energy(meters: list[schema.Meter]) -> None:
+    assert energy(meters, 500, seconds=10.0) is None
+
+
+def test_no_frame_has_no_energy() -> None:
+    assert energy([meter()], 0, seconds=10.0) is None
+
+
+def test_what_was_missed_counts_like_the_rest() -> None:
+    cost = energy([meter(joules=95.0, coverage=0.95)], 500, seconds=10.0)
+    assert cost is not None
+    assert cost.gross_mj == pytest.approx(200)
+
+
+def test_the_widest_scope_is_chosen() -> None:
+    rails, board = meter(scope="sum of rails"), meter("other", scope="board input")
+    assert choose([rails, board]) == [board]
+
+
+def test_gpu_and_processor_of_a_desktop_are_added() -> None:
+    meters = [meter("rapl", "package", 20.0, idle_mw=500.0), meter("nvml", "GPU board", 80.0, idle_mw=1500.0)]
+    cost = energy(meters, 500, seconds=10.0)
+    assert cost is not None
+    assert (cost.meter, cost.scope) == ("nvml + rapl", "GPU board + package")
+    assert (cost.gross_mj, cost.net_mj) == pytest.approx((200, 160))
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+    chance = random.Random(3)
+    runs = [[Block(chance.gauss(30.0, 3.0), 100) for _ in range(8)] for _ in range(1000)]
+    held = sum(low <= 300.0 <= high for low, high in map(interval, runs))
+    assert 0.93 < held / len(runs) < 0.97
+
+
+def test_few_blocks_have_no_interval() -> None:
+    assert interval([Block(1.0, 10)] * 4) is None
+    assert interval([Block(1.0, 0)] * 9) is None
+
+
+def test_blocks_are_stretches_of_the_timeline() -> None:
+    rails = {"hwmon/A": (900.0, 1000.0, 1100.0), "hwmon/B": (400.0, 500.0, 600.0)}
+    seconds = [schema.Second(t_s=t, frames=30, rails_mw=rails) for t in range(100)]
+    seconds[7] = schema.Second(t_s=7, frames=30)  # its rails could not be read
+    blocks = blocks_of(schema.Timeline(step_s=1.0, seconds=seconds), [meter(total=None, summed=["A", "B"])])
+    assert len(blocks) == 19
+    assert set(blocks) == {Block(7.5, 150)}
