@@ -13,6 +13,7 @@ from runtime.evaluate.statistics import holm
 from runtime.report.differences import warnings_between
 from runtime.report.figures import FIGURES, Figure, power_w, seconds_of
 from runtime.report.histograms import buckets
+from runtime.report.numbers import fixed, places_of
 from runtime.report.schema import Histogram, RunRecord, Second
 
 SIGNIFICANT = 0.05
@@ -30,10 +31,10 @@ RULE = (
     "warming up, cancels out; the mean difference gets a 95 % interval by a bootstrap over blocks of seconds as long "
     "as the differences depend on each other (Künsch 1989), and with fewer than 12 such blocks nothing is claimed. A "
     "latency percentile differs only if the seconds' p50 (for p90 and above their p99) does, and if it also does when "
-    "both histograms are drawn again. p-values are corrected (Holm) for all that is compared here; below 0.05 a "
-    "difference is told apart."
+    "both histograms are drawn again, give or take half a bucket. p-values are corrected (Holm) for all that is "
+    "compared here; below 0.05 a difference is told apart. Figures of which a run has one number are not judged."
 )
-SINGLE = "one number a run: not judged"
+SINGLE = "not judged"
 
 Floats = npt.NDArray[np.float64]
 Values = list[float | None]
@@ -67,6 +68,19 @@ class Difference:
     def share(self) -> float | None:
         """The change as part of the first run's figure."""
         return self.change / abs(self.first) if self.change is not None and self.first else None
+
+    @property
+    def shown(self) -> tuple[str, str, str, str, str]:
+        """First, other, change, interval and relative change, all but the last with the same decimals."""
+        places = 0 if self._counts else places_of(self.first, self.other)
+        interval = " to ".join(fixed(end, places, sign=True) for end in self.interval) if self.interval else ""
+        change = "" if self.change is None else fixed(self.change, places, sign=True)
+        share = "" if self.share is None else f"{fixed(100 * self.share, 1, sign=True)} %"
+        return fixed(self.first, places), fixed(self.other, places), change, interval, share
+
+    @property
+    def _counts(self) -> bool:
+        return not self.figure.unit and all(float(value or 0).is_integer() for value in (self.first, self.other))
 
     @property
     def told_apart(self) -> bool:
@@ -123,9 +137,9 @@ def _difference(figure: Figure, first: RunRecord, other: RunRecord) -> Differenc
         return replace(found, reason=series)
     interval, p = _judge(series)
     if figure.name in PERCENTILES:
-        drawn, chance = _drawn(first.latency.published, other.latency.published, float(PERCENTILES[figure.name][1:]))
-        agree = (np.mean(series) > 0) == (found.other > found.first)
-        return replace(found, interval=drawn, p=max(p, chance) if agree else 1.0)
+        interval, chance = _drawn(first.latency.published, other.latency.published, float(PERCENTILES[figure.name][1:]))
+        agree = (np.mean(series) > 0) == (found.other > found.first) and not interval[0] <= 0 <= interval[1]
+        return replace(found, interval=interval, p=max(p, chance) if agree else 1.0)
     return replace(found, interval=interval, p=p)
 
 
@@ -183,9 +197,13 @@ def _chance(draws: Floats) -> float:
 
 
 def _drawn(first: Histogram, other: Histogram, percent: float) -> tuple[tuple[float, float], float]:
-    """Difference of a percentile when both histograms are drawn again."""
-    draws = _percentiles(other, percent, seed=1) - _percentiles(first, percent, seed=0)
-    return _interval(draws), _chance(draws)
+    """Difference of a percentile when both histograms are drawn again, give or take half a bucket of each."""
+    mine, theirs = _percentiles(first, percent, seed=0), _percentiles(other, percent, seed=1)
+    low, high = _interval(theirs - mine)
+    slack = sum(
+        float(np.median(one)) * (2 ** (0.5 / of.per_octave) - 1) for one, of in ((mine, first), (theirs, other))
+    )
+    return (low - slack, high + slack), _chance(theirs - mine)
 
 
 def _percentiles(histogram: Histogram, percent: float, *, seed: int) -> Floats:

@@ -20,6 +20,21 @@ def short(value: float | None, digits: int = 3) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", MINUS)
 
 
+def places_of(*values: float | None, digits: int = 4) -> int:
+    """Decimal places that give the largest of some figures so many significant digits."""
+    largest = max((abs(value) for value in values if value), default=0.0)
+    return max(digits - 1 - math.floor(math.log10(largest)), 0) if largest else 0
+
+
+def fixed(value: float | None, places: int, *, sign: bool = False) -> str:
+    """A figure with so many decimals; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    if not round(value, places):
+        return "0"
+    return f"{value:{'+' if sign else ''},.{places}f}".replace("-", MINUS)
+
+
 def whole(value: int) -> str:
     """A count."""
     return f"{value:,}"
@@ -62,7 +77,7 @@ def steps(low: float, high: float, *, most: int = 6) -> list[float]:
     return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def log_steps(low: float, high: float, *, fewest: int = 3) -> list[float]:
+def log_steps(low: float, high: float, *, fewest: int = 5) -> list[float]:
     """Round numbers between two positive ones for an axis of equal ratios: powers of ten, and more if few."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for factors in ((1,), (1, 2, 5), (1, 2, 3, 5, 7), tuple(range(1, 10))):

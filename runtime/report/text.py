@@ -11,14 +11,14 @@ from rich.table import Table
 
 from runtime.report.compare import RULE, Comparison, Difference
 from runtime.report.figures import FIGURES, figures, percentile
-from runtime.report.numbers import short, signed
+from runtime.report.numbers import short
 from runtime.report.page.facts import facts
 from runtime.report.result import Report
 from runtime.report.schema import RunRecord
 from runtime.report.verdict import stage_means, verdict
 from runtime.tables import render
 
-COLUMNS = ("figure", "first", "this", "difference", "told apart?")
+COLUMNS = ("figure", "first", "this", "difference", "relative", "told apart?")
 
 
 def describe(report: Report) -> str:
@@ -51,10 +51,9 @@ def _compared(name: str, comparison: Comparison) -> Iterator[str]:
 
 def _cells(row: Difference) -> list[str]:
     unit = f", {row.figure.unit}" if row.figure.unit else ""
-    change = signed(row.change)
-    if row.interval:
-        change += f" ({signed(row.interval[0])} to {signed(row.interval[1])})"
-    return [f"{row.figure.label}{unit}", short(row.first), short(row.other), change, row.verdict]
+    first, other, change, interval, share = row.shown
+    between = f" ({interval})" if interval else ""
+    return [f"{row.figure.label}{unit}", first, other, f"{change}{between}", share, row.verdict]
 
 
 def to_markdown(report: Report) -> str:

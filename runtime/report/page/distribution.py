@@ -8,12 +8,14 @@ from markupsafe import Markup
 
 from runtime.report.histograms import Bar, bars, group_size, span_ms
 from runtime.report.numbers import percent, plural, short, whole
-from runtime.report.page.chart import LEFT, RIGHT, WIDTH, Chart, Key, colour, drawing
-from runtime.report.page.svg import Axis, below, beside, labels, line, path, rect, tag, text
+from runtime.report.page.chart import LEFT, RIGHT, Chart, Key, colour, drawing
+from runtime.report.page.svg import ROW_PX, Axis, Mark, below, beside, line, marked, path, rect, rows_of, tag, with_room
 from runtime.report.schema import Histogram, RunRecord
 from runtime.report.verdict import hidden_percentiles
 
-TOP, BOTTOM, HEIGHT = 84, 330, 374
+TOP, PLOT_PX = 40, 246
+LABEL_PX = 112
+"""Room for the last label right of its mark."""
 MOST_BARS = 110
 FEW_FRAMES = 600
 COARSE_BARS = 40
@@ -32,14 +34,17 @@ def distribution(record: RunRecord) -> Chart | None:
     found = bars(histogram, group_size(histogram, MOST_BARS if histogram.count >= FEW_FRAMES else COARSE_BARS))
     near = deadline is not None and span[0] / FAR <= deadline <= span[1] * FAR
     x = _across(span, deadline if near else None)
-    y = Axis(LEAST, max(bar.count for bar in found) * 1.2, BOTTOM, TOP, log=True)
+    marks = _marks(histogram, deadline if near else None)
+    top = TOP + ROW_PX * rows_of(x, marks)
+    bottom = top + PLOT_PX
+    y = Axis(LEAST, max(bar.count for bar in found) * 1.2, bottom, top, log=True)
     title, since = "Latency distribution", record.latency.since
     description = f"{plural(histogram.count, 'frame')} from {short(span[0])} to {short(span[1])} ms."
     parts = [
-        beside(y, (LEFT, RIGHT), "frames per bar (equal ratios)"),
+        beside(y, (LEFT, RIGHT), "frames per bar (log scale)"),
         *(_bar(bar, x, y, histogram.count, deadline) for bar in found),
-        *_marks(histogram, deadline if near else None, x),
-        below(x, BOTTOM, f"latency from {since} to published, ms (equal ratios)"),
+        marked(x, marks, bottom_px=top - 28, base_px=bottom),
+        below(x, bottom, f"latency from {since} to published, ms (log scale)"),
     ]
     keys = [Key("s0", f"frames, n = {whole(histogram.count)}"), Key("mark", "percentiles", "line")]
     keys += [Key("late", "later than the deadline"), Key("limit", "deadline", "dash")] if near else []
@@ -47,7 +52,7 @@ def distribution(record: RunRecord) -> Chart | None:
     note = " ".join(filter(None, [hidden_percentiles(histogram), far]))
     return Chart(
         title,
-        drawing(HEIGHT, title, description, parts),
+        drawing(bottom + 44, title, description, parts),
         keys,
         note,
         ("from, ms", "to, ms", "frames", "share"),
@@ -57,7 +62,7 @@ def distribution(record: RunRecord) -> Chart | None:
 
 def _across(span: tuple[float, float], deadline_ms: float | None) -> Axis:
     low, high = min(span[0], deadline_ms or span[0]), max(span[1], deadline_ms or span[1])
-    return Axis(low / 1.04, high * 1.06, LEFT, RIGHT, log=True)
+    return with_room(Axis(low / 1.04, high, LEFT, RIGHT, log=True), LABEL_PX)
 
 
 def _bar(bar: Bar, x: Axis, y: Axis, total: int, deadline_ms: float | None) -> Markup:
@@ -67,25 +72,13 @@ def _bar(bar: Bar, x: Axis, y: Axis, total: int, deadline_ms: float | None) -> M
         f"{short(bar.low_ms)} to {short(bar.high_ms)} ms: {plural(bar.count, 'frame')} ({percent(bar.count / total)})"
     )
     gap = 1 if right - left > 4 else 0.2
-    return rect(left, top, right - left - gap, BOTTOM - top, "bar late" if late else "bar s0", words)
+    return rect(left, top, right - left - gap, y.start_px - top, "bar late" if late else "bar s0", words)
 
 
-def _marks(histogram: Histogram, deadline_ms: float | None, x: Axis) -> list[Markup]:
-    known = [
-        (value, f"{name} {short(value)}", "mark")
-        for name, value in histogram.percentiles_ms.items()
-        if value is not None
-    ]
-    known += [(histogram.max_ms, f"longest {short(histogram.max_ms)}", "mark")] if histogram.max_ms else []
-    known += [(deadline_ms, f"deadline {short(deadline_ms)}", "limit")] if deadline_ms else []
-    known.sort()
-    places = labels([(x.at(value), words) for value, words, _ in known], width_px=WIDTH - 4, bottom_px=TOP - 24)
-    parts = []
-    for (value, words, kind), (left, baseline) in zip(known, places, strict=True):
-        at = x.at(value)
-        parts.append(path(f"M{at} {baseline - 9}V{BOTTOM}", kind))
-        parts.append(text(left, baseline, words, class_=f"label {kind}-label"))
-    return parts
+def _marks(histogram: Histogram, deadline_ms: float | None) -> list[Mark]:
+    found = {**histogram.percentiles_ms, "longest": histogram.max_ms}
+    known = [(value, f"{name} {short(value)}", "mark") for name, value in found.items() if value is not None]
+    return sorted([*known, *([(deadline_ms, f"deadline {short(deadline_ms)}", "limit")] if deadline_ms else [])])
 
 
 def _rows(found: Sequence[Bar], total: int) -> list[list[str]]:
@@ -106,10 +99,10 @@ def overlaid(runs: Sequence[tuple[str, RunRecord]]) -> Chart | None:
     most = max(bar.count / count for _, found, count in outlines for bar in found)
     y = Axis(100 * least / 1.5, 100 * most * 1.2, 300, 30, log=True)
     title = "Latency, side by side"
-    parts = [beside(y, (LEFT, RIGHT), "share of frames per step, % (equal ratios)")]
+    parts = [beside(y, (LEFT, RIGHT), "share of frames per step, % (log scale)")]
     for index, (name, found, count) in enumerate(outlines):
         parts.append(path(_outline(found, count, x, y), f"line {colour(index)} dash{index % 4}", tag("title", name)))
-    parts.append(below(x, 300, "latency to published, ms (equal ratios)"))
+    parts.append(below(x, 300, "latency to published, ms (log scale)"))
     keys = [
         Key(colour(index), f"{name}, n = {whole(count)}", f"dash{index % 4}")
         for index, (name, _, count) in enumerate(outlines)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from runtime.report.figures import main_meter, total_rails
 from runtime.report.numbers import short
 from runtime.report.page.chart import LEFT, RIGHT, Chart, Key, colour, drawing
-from runtime.report.page.svg import Axis, Point, band, below, beside, line, path, tag, upper
+from runtime.report.page.svg import ROW_PX, Axis, Point, band, below, beside, legend, line, path, tag, upper
 from runtime.report.page.through_time import (
     MOST_ROWS,
     Times,
@@ -25,8 +25,10 @@ from runtime.report.page.through_time import (
 from runtime.report.schema import Meter, RunRecord, Second, Timeline
 from runtime.report.timeline import thin
 
-GAP_PX = 42
-FIRST_TOP = 36
+GAP_PX = 44
+FIRST_TOP = 38
+LEGEND = 230
+"""Where legends begin, right of a panel's heading."""
 REST = "rest of {total}"
 
 
@@ -90,15 +92,17 @@ def power_over_time(record: RunRecord) -> Chart | None:
     parts: list[str] = []
     top = float(FIRST_TOP)
     for panel in panels:
-        parts += panel.draw(top, top + panel.height)
-        top += panel.height + GAP_PX
+        drawn, taken = legend([(key.colour, key.label, key.shape) for key in panel.keys], LEGEND, RIGHT, top - 14)
+        shift = ROW_PX * (taken - 1)
+        parts += [drawn, *panel.draw(top + shift, top + shift + panel.height)]
+        top += panel.height + shift + GAP_PX
     bottom = top - GAP_PX
     marks = throttle_marks(record, when.axis, FIRST_TOP, bottom)
     parts = [*marks, *parts, below(when.axis, bottom, when.title, scale=when.scale)]
     names = [panel.heading for panel in panels]
     title = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
     title = f"{title[0].upper()}{title[1:]} over time"
-    keys = [key for panel in panels for key in panel.keys] + ([Key("throttle", "throttled")] if marks else [])
+    keys = [Key("throttle", "throttled")] if marks else []
     description = (
         f"{len(panels)} panels over {short(when.axis.high)} s; {'throttled' if marks else 'no throttle event'}."
     )
@@ -133,7 +137,7 @@ def _power_panel(meter: Meter, timeline: Timeline, when: Times) -> Panel:
         default=1.0,
     )
     words = f"total: {meter.total}" if meter.total else f"total: {meter.scope}, no rail is one"
-    keys = [Key(layer.colour, f"{layer.name}, W") for layer in reversed(layers)]
+    keys = [Key(layer.colour, layer.name) for layer in reversed(layers)]
     keys.insert(0, Key("total", f"{words} ({meter.name})", "line"))
 
     def draw(top: float, bottom: float) -> list[Markup]:
@@ -198,10 +202,7 @@ def _named(
     names = list(dict.fromkeys(name for second in timeline.seconds for name in get(second)))
     values = [value for second in timeline.seconds for value in get(second).values()]
     low = 0.0 if from_nought else 10 * ((min(values) - 2) // 10)
-    keys = [
-        Key(colour(n), f"{name}, {unit}" if unit != "processors" else name, f"dash{n // 8}")
-        for n, name in enumerate(names)
-    ]
+    keys = [Key(colour(n), name, f"dash{n // 8}") for n, name in enumerate(names)]
 
     def draw(top: float, bottom: float) -> list[Markup]:
         y = Axis(low, max(upper(max(values)), low + 1e-3), bottom, top)

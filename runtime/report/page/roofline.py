@@ -78,10 +78,10 @@ def _chart(place: Place, precision: str) -> Chart:
     y = Axis(low, high, BOTTOM, TOP, log=True)
     words = f"{short(place.reached_tops)} TOPS, {percent(place.reached_tops / roof)} of what {place.limit} allows"
     parts = [
-        beside(y, (LEFT, RIGHT), "operations per second, T (equal ratios)"),
+        beside(y, (LEFT, RIGHT), "operations per second, T (log scale)"),
         *_roof(place, x, y, precision),
         *_mark(place, x, y, words),
-        below(x, BOTTOM, "operations per byte (equal ratios)"),
+        below(x, BOTTOM, "operations per byte (log scale)"),
     ]
     note = (
         f"{short(place.gmacs)} G multiply-adds, two operations each, in {short(place.time_ms)} ms of execute (p50); at "

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from markupsafe import Markup
 
 from runtime.report.figures import percentile
 from runtime.report.numbers import percent, short, whole
 from runtime.report.page.chart import RIGHT, Chart, Key, colour, drawing
-from runtime.report.page.svg import Axis, below, labels, path, rect, text, upper
+from runtime.report.page.svg import Axis, Mark, below, marked, path, rect, rows_of, text, with_room
 from runtime.report.schema import Histogram, RunRecord
 from runtime.report.verdict import WORK, period_ms, stage_means
 
 START = 96
-ROW_PX, BAR_PX, TOP = 30, 18, 34
+ROW_PX, BAR_PX = 30, 18
+LABEL_PX = 150
+"""Room for figures right of the longest bar or line."""
+FAR = 6
+"""A limit so many times longer than all the stages is left out."""
 
 
 def budget(record: RunRecord) -> Chart | None:
@@ -23,21 +25,17 @@ def budget(record: RunRecord) -> Chart | None:
     means = {name: ms for name, ms in stage_means(record).items() if name in stages}
     if not means:
         return None
-    limits = _limits(record)
-    longest = max(
-        [
-            sum(means.values()),
-            *(found.percentiles_ms.get("p99") or found.max_ms or 0.0 for found in stages.values()),
-            *(ms for ms, _, _ in limits),
-        ]
-    )
-    x = Axis(0.0, upper(longest * 1.02), START, RIGHT)
-    bottom = TOP + ROW_PX * (len(stages) + 1) + 8
-    parts = [path(f"M{x.at(value)} {TOP - 4}V{bottom}", "grid") for value in x.ticks(most=10)]
-    parts += [text(START - 8, TOP + 13, "mean of all", anchor="end", class_="label"), *_end_to_end(means, x)]
+    tails = [percentile(found, "p99") or percentile(found, "p50") or 0.0 for found in stages.values()]
+    longest = max(sum(means.values()), *tails)
+    limits = [mark for mark in _limits(record) if mark[0] <= FAR * longest]
+    x = with_room(Axis(0.0, max([longest, *(ms for ms, _, _ in limits)]), START, RIGHT), LABEL_PX)
+    top = 14 + 15 * rows_of(x, limits)
+    bottom = top + ROW_PX * (len(stages) + 1) + 8
+    parts = [path(f"M{x.at(value)} {top - 4}V{bottom}", "grid") for value in x.ticks(most=10)]
+    parts += [text(START - 8, top + 13, "mean of all", anchor="end", class_="label"), *_end_to_end(means, x, top)]
     for row, (name, found) in enumerate(stages.items()):
-        parts += _stage(name, found, TOP + ROW_PX * (row + 1), x, _colour_of(name, means))
-    parts += [*_limit_lines(limits, x, bottom), below(x, bottom, "time per frame, ms")]
+        parts += _stage(name, found, top + ROW_PX * (row + 1), x, _colour_of(name, means))
+    parts += [marked(x, limits, bottom_px=top - 8, base_px=bottom), below(x, bottom, "time per frame, ms")]
     title = "Stage budget"
     keys = [
         Key(_colour_of(name, means), f"{name}{' (waits for a pair)' if name == 'source' else ''}") for name in means
@@ -53,43 +51,28 @@ def _note(record: RunRecord, means: dict[str, float]) -> str:
     share = ""
     if period:
         share = f"The loop works {short(work)} ms of a frame's {short(period)} ms ({percent(work / period)}). "
-    return f"{share}Means add up; percentiles do not."
+    return f"{share}Means add up; percentiles do not. A deadline counts from {record.latency.since}."
 
 
 def _colour_of(name: str, means: dict[str, float]) -> str:
     return "rest" if name == "source" else colour([one for one in means if one != "source"].index(name))
 
 
-def _limits(record: RunRecord) -> list[tuple[float, str, str]]:
-    found = [(record.latency.deadline_ms, "deadline", "limit")] if record.latency.deadline_ms else []
-    period = period_ms(record)
+def _limits(record: RunRecord) -> list[Mark]:
+    deadline, period = record.latency.deadline_ms, period_ms(record)
     word = "frame period" if record.paced_fps else "mean frame period"
-    return [
-        *((ms, f"{name} {short(ms)} ms", kind) for ms, name, kind in found),
-        *([(period, f"{word} {short(period)} ms", "mark")] if period else []),
-    ]
+    found = [(deadline, f"deadline {short(deadline)} ms", "limit")] if deadline else []
+    return sorted([*found, *([(period, f"{word} {short(period)} ms", "mark")] if period else [])])
 
 
-def _limit_lines(limits: Sequence[tuple[float, str, str]], x: Axis, bottom: float) -> list[Markup]:
-    ordered = sorted(limits)
-    places = labels([(x.at(ms), words) for ms, words, _ in ordered], width_px=RIGHT, bottom_px=TOP - 8)
-    parts = []
-    for (ms, words, kind), (left, baseline) in zip(ordered, places, strict=True):
-        parts += [
-            path(f"M{x.at(ms)} {baseline - 9}V{bottom}", kind),
-            text(left, baseline, words, class_=f"label {kind}-label"),
-        ]
-    return parts
-
-
-def _end_to_end(means: dict[str, float], x: Axis) -> list[Markup]:
+def _end_to_end(means: dict[str, float], x: Axis, top: float) -> list[Markup]:
     begin, parts = 0.0, []
     ordered = sorted(means.items(), key=lambda one: one[0] == "source")
     for name, ms in ordered:
         left, right = x.at(begin), x.at(begin + ms)
         parts.append(
             rect(
-                left, TOP, right - left, BAR_PX, f"bar {_colour_of(name, means)}", f"{name}: {short(ms)} ms on average"
+                left, top, right - left, BAR_PX, f"bar {_colour_of(name, means)}", f"{name}: {short(ms)} ms on average"
             )
         )
         begin += ms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup, escape
 
@@ -13,6 +13,11 @@ from runtime.report.numbers import log_steps, short, steps
 EMPTY = Markup("")
 GAP = 2.5
 """A line breaks where two points are further apart than so many steps."""
+
+ROW_PX = 15
+"""From one row of labels to the next."""
+WIDE_PX, NARROW_PX = 9.0, 6.7
+"""Capitals and the like; all other letters."""
 
 Point = tuple[float, float]
 
@@ -97,7 +102,7 @@ def below(axis: Axis, y_px: float, title: str, *, scale: float = 1.0) -> Markup:
 
 def beside(axis: Axis, x: tuple[float, float], title: str, *, most: int = 5) -> Markup:
     """Grid lines from ``x[0]`` to ``x[1]``, their values, and the title above a vertical axis."""
-    parts = [text(x[0] - 46, axis.end_px - 9, title, class_="name")]
+    parts = [text(x[0] - 46, axis.end_px - 14, title, class_="name")]
     for value in axis.ticks(most=most):
         y = axis.at(value)
         parts += [path(f"M{x[0]} {y}H{x[1]}", "grid"), text(x[0] - 7, y + 4, short(value), anchor="end")]
@@ -120,21 +125,67 @@ def band(upper_points: Sequence[Point], lower_points: Sequence[Point]) -> str:
     return f"{line(both)}Z" if both else ""
 
 
-def labels(
-    places: Sequence[tuple[float, str]], *, width_px: float, bottom_px: float, char_px: float = 6.6
-) -> list[Point]:
-    """Where labels of places on a horizontal axis begin, so that none covers another: left edge, baseline.
+def width_px(words: str) -> float:
+    """About how wide a label is, whatever the font."""
+    wide = sum(letter.isupper() or letter in "_%m" for letter in words)
+    return wide * WIDE_PX + (len(words) - wide) * NARROW_PX
 
-    They are stacked upwards from ``bottom_px``, each right of its place, or left of it at the right edge.
+
+def labels(places: Sequence[tuple[float, str]], *, bottom_px: float) -> list[Point]:
+    """Where labels of places along a horizontal axis begin, each right of its place: left edge, baseline.
+
+    ``places`` ascend. A label that would cover the next one's place goes a row higher, so that no label covers another
+    and no line down from a label crosses one.
     """
-    taken: list[list[tuple[float, float]]] = []
-    found = []
-    for place, words in places:
-        length = len(words) * char_px + 8
-        left = place + 4 if place + 4 + length <= width_px else place - 4 - length + 8
-        row = next((n for n, row in enumerate(taken) if all(left > b or left + length < a for a, b in row)), len(taken))
-        if row == len(taken):
-            taken.append([])
-        taken[row].append((left, left + length))
-        found.append((left, bottom_px - 15 * row))
-    return found
+    found: list[Point] = []
+    rows: list[float] = []
+    for place, words in reversed(places):
+        left, right = place + 4, place + 12 + width_px(words)
+        row = next((number for number, taken in enumerate(rows) if right < taken), len(rows))
+        rows[row : row + 1] = [place]
+        rows[:row] = [min(taken, place) for taken in rows[:row]]
+        found.append((left, bottom_px - ROW_PX * row))
+    return found[::-1]
+
+
+Mark = tuple[float, str, str]
+"""A value, its label and the class of its line."""
+
+
+def rows_of(x: Axis, marks: Sequence[Mark]) -> int:
+    """How many rows of labels ``marked`` needs."""
+    baselines = [y for _, y in labels([(x.at(value), words) for value, words, _ in marks], bottom_px=0)]
+    return round(-min(baselines, default=0) / ROW_PX) + 1 if marks else 0
+
+
+def marked(x: Axis, marks: Sequence[Mark], *, bottom_px: float, base_px: float) -> Markup:
+    """Lines up from ``base_px`` at values in ascending order, with their labels from ``bottom_px`` upwards."""
+    places = labels([(x.at(value), words) for value, words, _ in marks], bottom_px=bottom_px)
+    parts = []
+    for (value, words, kind), (left, baseline) in zip(marks, places, strict=True):
+        parts.append(path(f"M{x.at(value)} {baseline - 9}V{base_px}", kind))
+        parts.append(text(left, baseline, words, class_=f"label {kind}-label"))
+    return join(parts)
+
+
+def with_room(axis: Axis, room_px: float) -> Axis:
+    """The axis with its end moved on, so that so many pixels are free right of what was its end."""
+    stretch = (axis.end_px - axis.start_px) / (axis.end_px - room_px - axis.start_px)
+    if axis.log:
+        return replace(axis, high=axis.low * (axis.high / axis.low) ** stretch)
+    return replace(axis, high=axis.low + (axis.high - axis.low) * stretch)
+
+
+def legend(keys: Sequence[tuple[str, str, str]], left_px: float, right_px: float, top_px: float) -> tuple[Markup, int]:
+    """A legend (class, label, shape ``box`` or ``line``) in rows between two edges, and how many rows it took."""
+    x, row, parts = left_px, 0, []
+    for class_, label, shape in keys:
+        length = 32 + width_px(label)
+        if x > left_px and x + length > right_px:
+            x, row = left_px, row + 1
+        y = top_px + ROW_PX * row
+        box = rect(x, y - 9, 10, 10, f"bar {class_}")
+        parts += [box if shape == "box" else path(f"M{x - 3} {y - 4}h16", f"line {class_} {shape}")]
+        parts += [text(x + 17, y, label, class_="label")]
+        x += length
+    return join(parts), row + 1

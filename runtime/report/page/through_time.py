@@ -18,6 +18,7 @@ MOST_POINTS, MOST_ROWS = 640, 60
 STEEP = 12
 """Where the largest latency is so many times the usual one, the axis is one of equal ratios."""
 TOP, BOTTOM = 34, 250
+TOUCHING_PX = 6
 
 Get = Callable[[Second], float | None]
 
@@ -67,48 +68,45 @@ def thinning_note(record: RunRecord, timeline: Timeline) -> str:
 
 
 def latency_over_time(record: RunRecord) -> Chart | None:
-    """p50 and p99 of each second, with the deadline and dropped frames."""
+    """p50 and p99 of each second, with the deadline, dropped frames and throttling."""
     timeline = thinned(record)
-    values = [second.p99_ms or second.p50_ms for second in timeline.seconds if second.p50_ms] if timeline else []
-    known = [value for value in values if value]
+    known = [value for one in timeline.seconds if (value := one.p99_ms or one.p50_ms)] if timeline else []
     if timeline is None or not known:
         return None
     when, deadline = times(timeline), record.latency.deadline_ms
-    near = deadline is not None and deadline <= STEEP * max(known)
-    y = _latency_axis(timeline, max([*known, *([deadline] if near and deadline else [])]))
-    low, high = (series(timeline, get, when.axis, y) for get in (lambda one: one.p50_ms, lambda one: one.p99_ms))
-    parts = [beside(y, (LEFT, RIGHT), "latency, ms" + (" (equal ratios)" if y.log else ""))]
-    parts += [path(line(high), "line s1"), path(line(low), "line thick s0")]
-    if near and deadline:
-        parts += [
-            path(f"M{LEFT} {y.at(deadline)}H{RIGHT}", "limit"),
-            text(
-                RIGHT - 4,
-                y.at(deadline) - 6,
-                f"deadline {short(deadline)} ms",
-                anchor="end",
-                class_="label limit-label",
-            ),
-        ]
-    lost = sum(second.dropped for second in timeline.seconds)
+    limit = deadline if deadline and deadline <= STEEP * max(known) else None
+    y = _latency_axis(timeline, max(known + ([limit] if limit else [])))
+    hot = throttle_marks(record, when.axis, TOP, BOTTOM)
+    parts = [*hot, *_latency_lines(timeline, when.axis, y), *(_limit(limit, y) if limit else [])]
     parts += [*_drops(timeline, when.axis), below(when.axis, BOTTOM, when.title, scale=when.scale)]
-    keys = [Key("s1", "p99 of each second", "line"), Key("s0", "p50 of each second", "line")]
-    keys += [Key("limit", "deadline", "dash")] if near else []
-    keys += [Key("late", f"dropped frames ({whole(lost)} in all)", "line")] if lost else []
-    title = "Latency over time"
-    description = f"p50 and p99 over {short(when.axis.high)} s; {plural(lost, 'frame')} dropped."
-    rows = [
+    title, lost = "Latency over time", sum(second.dropped for second in timeline.seconds)
+    told = f"p50 and p99 over {short(when.axis.high)} s; {plural(lost, 'frame')} dropped."
+    each = "second" if timeline.step_s == 1 else f"{short(timeline.step_s)} s"
+    keys = [Key("s1", f"p99 of each {each}", "line"), Key("s0", f"p50 of each {each}", "line")]
+    keys += [Key("limit", "deadline", "dash")] * bool(limit) + [Key("throttle", "throttled")] * bool(hot)
+    keys += [Key("drop", f"dropped frames ({whole(lost)} in all)")] * bool(lost)
+    head, note = ("until, s", "frames", "dropped", "p50, ms", "p99, ms"), thinning_note(record, timeline)
+    return Chart(title, drawing(BOTTOM + 44, title, told, parts), keys, note, head, _latency_rows(timeline))
+
+
+def _latency_lines(timeline: Timeline, x: Axis, y: Axis) -> list[Markup]:
+    low = series(timeline, lambda second: second.p50_ms, x, y)
+    high = series(timeline, lambda second: second.p99_ms, x, y)
+    name = "latency, ms (log scale)" if y.log else "latency, ms"
+    return [beside(y, (LEFT, RIGHT), name), path(line(high), "line s1"), path(line(low), "line thick s0")]
+
+
+def _limit(deadline_ms: float, y: Axis) -> list[Markup]:
+    at, words = y.at(deadline_ms), f"deadline {short(deadline_ms)} ms"
+    label = text(RIGHT - 4, at - 6, words, anchor="end", class_="label limit-label")
+    return [path(f"M{LEFT} {at}H{RIGHT}", "limit"), label]
+
+
+def _latency_rows(timeline: Timeline) -> list[list[str]]:
+    return [
         [short(one.t_s), whole(one.frames), whole(one.dropped), short(one.p50_ms), short(one.p99_ms)]
-        for one in _few(timeline)
+        for one in thin(timeline, MOST_ROWS).seconds
     ]
-    return Chart(
-        title,
-        drawing(BOTTOM + 44, title, description, parts),
-        keys,
-        thinning_note(record, timeline),
-        ("until, s", "frames", "dropped", "p50, ms", "p99, ms"),
-        rows,
-    )
 
 
 def _latency_axis(timeline: Timeline, most: float) -> Axis:
@@ -119,39 +117,39 @@ def _latency_axis(timeline: Timeline, most: float) -> Axis:
     return Axis(0.0, upper(most * 1.04), BOTTOM, TOP)
 
 
-def _few(timeline: Timeline) -> Sequence[Second]:
-    return thin(timeline, MOST_ROWS).seconds
-
-
 def _drops(timeline: Timeline, x: Axis) -> list[Markup]:
     most = max(second.dropped for second in timeline.seconds)
-    return [
-        rect(
-            x.at(second.t_s - timeline.step_s),
-            BOTTOM - 4 - 14 * second.dropped / most,
-            max(x.at(second.t_s) - x.at(second.t_s - timeline.step_s), 2.0),
-            4 + 14 * second.dropped / most,
-            "drop",
-            f"{plural(second.dropped, 'frame')} dropped until {short(second.t_s)} s",
-        )
-        for second in timeline.seconds
-        if second.dropped
-    ]
+    return [_drop(second, timeline.step_s, x, second.dropped / most) for second in timeline.seconds if second.dropped]
+
+
+def _drop(second: Second, step_s: float, x: Axis, share: float) -> Markup:
+    left, height = x.at(second.t_s - step_s), 4 + 14 * share
+    words = f"{plural(second.dropped, 'frame')} dropped until {short(second.t_s)} s"
+    return rect(left, BOTTOM - height, max(x.at(second.t_s) - left, 2.0), height, "drop", words)
 
 
 def throttle_marks(record: RunRecord, x: Axis, top_px: float, bottom_px: float) -> list[Markup]:
-    """A stripe over all panels wherever a counter of throttling rose."""
+    """A stripe over all panels wherever counters of throttling rose; stripes that would touch are one."""
     timeline = thinned(record)
-    if timeline is None:
-        return []
     parts = []
-    for t_s, rises in throttle_events(timeline):
+    for begin_s, end_s, rises in _stretches(timeline, x) if timeline else []:
         words = ", ".join(f"{name} +{whole(rise)}" for name, rise in rises.items())
-        left, right = x.at(t_s - timeline.step_s), x.at(t_s)
-        width = max(right - left, 1.2)
+        left, width = x.at(begin_s), max(x.at(end_s) - x.at(begin_s), 1.2)
         parts.append(rect(left, top_px, width, bottom_px - top_px, "throttle"))
-        parts.append(rect(left, top_px - 9, width, 7, "throttle-head", f"throttled until {short(t_s)} s: {words}"))
+        title = f"throttled from {short(begin_s)} to {short(end_s)} s: {words}"
+        parts.append(rect(left, top_px - 9, width, 7, "throttle-head", title))
     return parts
+
+
+def _stretches(timeline: Timeline, x: Axis) -> list[tuple[float, float, dict[str, int]]]:
+    found: list[tuple[float, float, dict[str, int]]] = []
+    for t_s, rises in throttle_events(timeline):
+        begin_s = t_s - timeline.step_s
+        if found and x.at(begin_s) - x.at(found[-1][1]) <= TOUCHING_PX:
+            first_s, _, before = found.pop()
+            begin_s, rises = first_s, {name: before.get(name, 0) + rises.get(name, 0) for name in {**before, **rises}}
+        found.append((begin_s, t_s, rises))
+    return found
 
 
 def lines_panel(
