@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.metrics.resampling import LEVEL, resampled_means
+from edgefusion.metrics.resampling import LEVEL, RESAMPLES
 from runtime.evaluate.statistics import holm
 from runtime.report.differences import warnings_between
 from runtime.report.figures import FIGURES, Figure, power_w, seconds_of
@@ -17,7 +17,6 @@ from runtime.report.numbers import fixed, places_of
 from runtime.report.schema import Histogram, RunRecord, Second
 
 SIGNIFICANT = 0.05
-RESAMPLES = 2000
 SHORTEST_BLOCK, FEWEST_BLOCKS = 5, 12
 DEPENDENT = 0.2
 """Differences as far apart as their correlation falls below this are taken as independent."""
@@ -166,7 +165,7 @@ def _paired(a: Values, b: Values, first: RunRecord, other: RunRecord) -> Floats 
         return f"too little data: {len(differences)} entries in common, needs {need}"
     block = block_length(differences)
     if len(differences) // block < FEWEST_BLOCKS:
-        return "too little data: the difference is not steady; run longer, or once both are warm"
+        return "too little data: the difference is not steady"
     return differences
 
 
@@ -182,8 +181,17 @@ def block_length(series: Floats) -> int:
 
 
 def _judge(differences: Floats) -> tuple[tuple[float, float], float]:
-    means = resampled_means(differences[:, None], seed=0, resamples=RESAMPLES, block=block_length(differences))[:, 0]
+    means = _resampled_means(differences, block_length(differences))
     return _interval(means), _chance(means)
+
+
+def _resampled_means(series: Floats, block: int) -> Floats:
+    """Means [RESAMPLES] of blocks that start anywhere on the series, closed to a ring; the last block is cut."""
+    count, whole = len(series), len(series) // block
+    sums = np.concatenate([[0.0], np.cumsum(np.concatenate([series, series]))])
+    starts = np.random.default_rng(0).integers(count, size=(RESAMPLES, whole + 1))
+    lengths = np.array([block] * whole + [count - whole * block])
+    return np.asarray((sums[starts + lengths] - sums[starts]).sum(axis=1) / count, np.float64)
 
 
 def _interval(draws: Floats) -> tuple[float, float]:
