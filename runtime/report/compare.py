@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -106,10 +107,45 @@ class Comparison:
     differences: list[Difference]
 
 
+class Redrawn:
+    """A histogram whose durations are drawn again as often as there were, ``RESAMPLES`` times, once it is asked."""
+
+    def __init__(self, histogram: Histogram, seed: int) -> None:
+        self._histogram, self._seed = histogram, seed
+
+    @cached_property
+    def _draws(self) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        edges, counts = buckets(self._histogram)
+        draws = np.random.default_rng(self._seed).multinomial(counts.sum(), counts / counts.sum(), size=RESAMPLES)
+        return edges, draws, np.cumsum(draws, axis=1)
+
+    def percentiles(self, percent: float) -> Floats:
+        """That percentile of each draw, in ms, [RESAMPLES]; within a bucket by how far into its count."""
+        edges, draws, sums = self._draws
+        wanted, rows = max(percent / 100 * self._histogram.count, 1), np.arange(RESAMPLES)
+        place = (sums >= wanted).argmax(axis=1)
+        inside = (wanted - sums[rows, place]) / draws[rows, place] + 1
+        return np.asarray(edges[place] * 2 ** (inside / self._histogram.per_octave), np.float64)
+
+    def half_bucket_ms(self, value_ms: float) -> float:
+        """How exactly such a value is known."""
+        return float(value_ms * (2 ** (0.5 / self._histogram.per_octave) - 1))
+
+
+@dataclass(frozen=True)
+class Side:
+    """A run with its latency drawn again."""
+
+    record: RunRecord
+    latency: Redrawn
+
+
 def compare(first: RunRecord, others: Sequence[tuple[str, RunRecord]]) -> list[Comparison]:
     """Every other run against the first."""
+    mine = _side(first, 0)
     found = [
-        Comparison(name, other, warnings_between(first, other), _differences(first, other)) for name, other in others
+        Comparison(name, other, warnings_between(first, other), _differences(mine, _side(other, 1)))
+        for name, other in others
     ]
     judged = [one.p for comparison in found for one in comparison.differences if one.p is not None]
     corrected = iter(holm(judged))
@@ -119,26 +155,30 @@ def compare(first: RunRecord, others: Sequence[tuple[str, RunRecord]]) -> list[C
     ]
 
 
-def _differences(first: RunRecord, other: RunRecord) -> list[Difference]:
+def _side(record: RunRecord, seed: int) -> Side:
+    return Side(record, Redrawn(record.latency.published, seed))
+
+
+def _differences(first: Side, other: Side) -> list[Difference]:
     by_name = {figure.name: figure for figure in FIGURES}
     return [_difference(by_name[name], first, other) for name in NAMES]
 
 
-def _difference(figure: Figure, first: RunRecord, other: RunRecord) -> Difference:
-    found = Difference(figure, figure.of(first), figure.of(other))
+def _difference(figure: Figure, first: Side, other: Side) -> Difference:
+    found = Difference(figure, figure.of(first.record), figure.of(other.record))
     if found.first is None or found.other is None:
-        return replace(found, reason=_missing(figure, first, other))
+        return replace(found, reason=_missing(figure, first.record, other.record))
     each = SERIES.get(figure.name)
     if each is None:
         return replace(found, reason=SINGLE)
-    series = _paired(each(first), each(other), first, other)
+    series = _paired(each(first.record), each(other.record), first.record, other.record)
     if isinstance(series, str):
         return replace(found, reason=series)
     interval, p = _judge(series)
     if figure.name in PERCENTILES:
-        interval, chance = _drawn(first.latency.published, other.latency.published, float(PERCENTILES[figure.name][1:]))
+        interval, chance = _redrawn(first.latency, other.latency, float(PERCENTILES[figure.name][1:]))
         agree = (np.mean(series) > 0) == (found.other > found.first) and not interval[0] <= 0 <= interval[1]
-        return replace(found, interval=interval, p=max(p, chance) if agree else 1.0)
+        p = max(p, chance) if agree else 1.0
     return replace(found, interval=interval, p=p)
 
 
@@ -204,25 +244,12 @@ def _chance(draws: Floats) -> float:
     return min(2 * (side + 1) / (len(draws) + 1), 1.0)
 
 
-def _drawn(first: Histogram, other: Histogram, percent: float) -> tuple[tuple[float, float], float]:
+def _redrawn(first: Redrawn, other: Redrawn, percent: float) -> tuple[tuple[float, float], float]:
     """Difference of a percentile when both histograms are drawn again, give or take half a bucket of each."""
-    mine, theirs = _percentiles(first, percent, seed=0), _percentiles(other, percent, seed=1)
+    mine, theirs = first.percentiles(percent), other.percentiles(percent)
     low, high = _interval(theirs - mine)
-    slack = sum(
-        float(np.median(one)) * (2 ** (0.5 / of.per_octave) - 1) for one, of in ((mine, first), (theirs, other))
-    )
+    slack = first.half_bucket_ms(float(np.median(mine))) + other.half_bucket_ms(float(np.median(theirs)))
     return (low - slack, high + slack), _chance(theirs - mine)
-
-
-def _percentiles(histogram: Histogram, percent: float, *, seed: int) -> Floats:
-    edges, counts = buckets(histogram)
-    total = int(counts.sum())
-    draws = np.random.default_rng(seed).multinomial(total, counts / total, size=RESAMPLES)
-    sums, wanted = np.cumsum(draws, axis=1), max(percent / 100 * total, 1)
-    place = (sums >= wanted).argmax(axis=1)
-    rows = np.arange(RESAMPLES)
-    inside = (wanted - sums[rows, place]) / draws[rows, place] + 1
-    return np.asarray(edges[place] * 2 ** (inside / histogram.per_octave), np.float64)
 
 
 def _each(get: Callable[[Second], float | None]) -> Callable[[RunRecord], Values]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -75,9 +76,25 @@ def record(
     deadline_ms: float | None = 33.3,
     **changes: Any,
 ) -> RunRecord:
-    """A run of so many seconds; with ``hot_from_s`` it is throttled from there on."""
-    draw = np.random.default_rng(seed)
+    """A run of so many seconds; with ``hot_from_s`` it is throttled from there on. ``changes`` are fields of it."""
     rails = NX_RAILS if rails is None else rails
+    made = _made(seconds, fps, seed, step_s, tuple(rails.items()), total, hot_from_s, slower, deadline_ms)
+    return made.model_copy(update=changes)
+
+
+@lru_cache
+def _made(
+    seconds: int,
+    fps: int,
+    seed: int,
+    step_s: float,
+    named_rails: tuple[tuple[str, float], ...],
+    total: str | None,
+    hot_from_s: float,
+    slower: float,
+    deadline_ms: float | None,
+) -> RunRecord:
+    draw, rails = np.random.default_rng(seed), dict(named_rails)
     frames = seconds * fps
     hot = np.arange(frames) / fps >= hot_from_s
     stages = {
@@ -131,7 +148,7 @@ def record(
         "quality": {"PSNR to fp32, dB": 41.3, "Qabf": 0.512},
         "remarks": [MADE_UP],
     }
-    return RunRecord(**{**facts, **changes})
+    return RunRecord(**facts)
 
 
 def complete(**changes: Any) -> RunRecord:

@@ -13,7 +13,7 @@ from runtime.report.verdict import WORK, period_ms, stage_means
 
 START = 96
 ROW_PX, BAR_PX = 30, 18
-LABEL_PX = 150
+LABEL_PX = 200
 """Room for figures right of the longest bar or line."""
 FAR = 6
 """A limit so many times longer than all the stages is left out."""

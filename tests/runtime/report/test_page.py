@@ -128,8 +128,8 @@ def test_names_from_outside_stay_text() -> None:
     found = Page(html)
     assert not {"script", "img"} & {tag for tag, _ in found.elements}
     assert not [facts for _, facts in found.elements if any(key.startswith("on") for key in facts)]
-    assert "49" not in re.findall(r"\{\{ 7\*7 \}\}|\b49\b", html)
-    assert HOSTILE.replace("&amp;", "&amp;") in " ".join(found.words) or "<script>alert(1)</script>" in found.text
+    assert "{{ 7*7 }}" in html
+    assert found.words.count(HOSTILE) > 5  # as text, letter by letter
 
 
 def test_the_policy_allows_our_style_alone() -> None:
@@ -148,10 +148,10 @@ def test_comparisons_and_gates_are_on_the_page() -> None:
     assert "worse" in {facts.get("class") for tag, facts in found.elements if tag == "td"}
 
 
-def test_a_day_is_thinned_and_says_so() -> None:
-    found = page(record(seconds=86_400, fps=1, step_s=10.0))
+def test_a_long_run_is_thinned_and_says_so() -> None:
+    found = page(record(seconds=28_800, fps=1, step_s=10.0))
     assert "time since the start, h" in found.text
-    assert "Each point stands for 140 s" in found.text
+    assert "Each point stands for 50 s" in found.text
     assert sum(len(facts["d"] or "") for tag, facts in found.elements if tag == "path") < 200_000
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from records import complete, killed, record, summed_rails, throttled, without_power
+from records import complete, killed, record, throttled, without_power
 
 from runtime.report.compare import compare
 from runtime.report.figures import figures
@@ -65,8 +65,9 @@ def test_markdown_has_stages_gates_and_the_command() -> None:
 
 
 def test_json_has_every_figure_by_the_name_that_gates_use() -> None:
-    run = summed_rails()
-    found = json.loads(to_json(report(run, "p99_ms>1", "misses>100", other=complete())))
+    run, less = complete(), {"VDD_IN": 12_000.0, "VDD_CPU_GPU_CV": 6_100.0, "VDD_SOC": 2_900.0}
+    other = record(seed=5, rails=less, width=640)
+    found = json.loads(to_json(report(run, "p99_ms>1", "misses>100", other=other)))
     assert found["figures"] == figures(run)
     assert found["headline"] == headline(run)
     assert found["failed"] is True
@@ -74,7 +75,7 @@ def test_json_has_every_figure_by_the_name_that_gates_use() -> None:
     row = found["comparisons"][0]["differences"]["w_mean"]
     assert row["verdict"] == "better"
     assert row["interval"][0] < row["difference"] < row["interval"][1]
-    assert any("scope of power differs" in warning for warning in found["comparisons"][0]["warnings"])
+    assert any("size differs" in warning for warning in found["comparisons"][0]["warnings"])
 
 
 def test_json_says_what_was_not_measured_with_null() -> None:
