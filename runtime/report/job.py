@@ -32,7 +32,7 @@ def report(path: Path, *, others: Sequence[Path] = (), fail_if: Sequence[str] = 
     record = load(path)
     names = _names([path, *others])
     comparisons = compare(record, list(zip(names[1:], map(load, others), strict=True)))
-    found = Report(names[0], record, comparisons, judge(record, gates))
+    found = Report(names[0], record, comparisons, judge(record, gates), html)
     if html:
         from runtime.report.page import write_page
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from runtime.report.compare import Comparison
 from runtime.report.gates import GateResult
@@ -18,12 +19,14 @@ class Report:
         record: the run.
         comparisons: other runs against it.
         gates: conditions under which it fails.
+        page: where its page was asked for.
     """
 
     name: str
     record: RunRecord
     comparisons: list[Comparison] = field(default_factory=list)
     gates: list[GateResult] = field(default_factory=list)
+    page: Path | None = None
 
     @property
     def failed(self) -> bool:

@@ -32,6 +32,7 @@ def describe(report: Report) -> str:
     for comparison in report.comparisons:
         parts += ["", *_compared(report.name, comparison)]
     parts += [RULE] if report.comparisons else []
+    parts += ["", f"page: {report.page}"] if report.page else []
     return "\n".join([*parts, *([""] if report.gates else []), *map(str, report.gates)])
 
 

@@ -16,7 +16,7 @@ from edgefusion.core.files import atomic_write
 from runtime.report import numbers
 from runtime.report.compare import RULE, Comparison
 from runtime.report.page.distribution import distribution, overlaid
-from runtime.report.page.facts import cameras, causes, energy_rows, facts, layers, machine
+from runtime.report.page.facts import cameras, causes, energy_rows, facts, layers, machine, quality
 from runtime.report.page.power import power_over_time
 from runtime.report.page.roofline import roofline
 from runtime.report.page.stages import budget
@@ -58,6 +58,7 @@ def render(report: Report) -> str:
         roof_unknown=unknown,
         energy=energy_rows(record),
         layers=layers(record),
+        quality=quality(record),
         causes=causes(record),
         cameras=cameras(record),
         machine=machine(record),

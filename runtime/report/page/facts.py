@@ -166,6 +166,11 @@ def _stages(record: RunRecord) -> Rows | None:
     return Rows(("stage (estimate by time share)", "mJ per frame", "share"), rows) if rows else None
 
 
+def quality(record: RunRecord) -> list[tuple[str, str]]:
+    """The bundle's figures of this precision, in pairs of a name and a value."""
+    return [(name.replace("_", " "), value) for name, value in _flat(record.quality).items()]
+
+
 def layers(record: RunRecord) -> Rows | None:
     """The engine's layers; None where its backend does not tell."""
     found = record.engine.layers

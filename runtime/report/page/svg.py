@@ -84,7 +84,9 @@ class Axis:
 
 def upper(value: float) -> float:
     """A round top for an axis from nought."""
-    found = steps(0, max(value, 1e-9) * 1.0001, most=5)
+    if value <= 0:
+        return 1.0
+    found = steps(0, value * 1.0001, most=5)
     step = found[1] if len(found) > 1 else value or 1.0
     return step * math.ceil(value / step - 1e-9) or 1.0
 

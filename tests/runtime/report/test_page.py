@@ -3,8 +3,9 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
-from records import complete, killed, record, short_run, summed_rails, throttled, without_power
+from records import complete, histogram, killed, record, short_run, summed_rails, throttled, without_power
 
 from runtime.report.compare import compare
 from runtime.report.gates import judge, parse_gate
@@ -81,6 +82,23 @@ def test_what_was_not_measured_is_said_and_never_zero() -> None:
     ):  # fmt: skip
         assert words in found.text
     assert " 0 W " not in found.text.replace("not 0 W", "")
+
+
+def test_a_record_without_anything_measured_is_a_page_that_says_so() -> None:
+    nothing = histogram(np.zeros(0))
+    latency = complete().latency.model_copy(update={"published": nothing, "stages": {}, "interval": None, "skew": None})
+    counts = complete().counts.model_copy(update={"cameras": {}, "dropped": {}, "flagged": {}})
+    run = without_power(
+        latency=latency, timeline=None, counts=counts, command=[], quality={}, paced_fps=None, energy=None
+    )
+    found = page(run.model_copy(update={"fps": 0.0}))
+    for words in (
+        "No latency was measured",
+        "Stages were not measured.",
+        "No live camera",
+        "The command was not recorded.",
+    ):
+        assert words in found.text
 
 
 def test_the_scope_of_power_and_the_estimate_are_labelled() -> None:

@@ -23,6 +23,7 @@ def test_a_run_is_told_in_a_sentence_and_drawn_on_a_page(edgefusion, run: Path, 
     result = edgefusion("report", run, "--html", tmp_path / "page.html")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("30 fps, p99 15.1 ms, 17 misses in 600 s, 0.401 J/frame (module input)")
+    assert f"page: {tmp_path / 'page.html'}" in result.stdout
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
 
 
