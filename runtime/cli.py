@@ -222,6 +222,35 @@ def evaluate(as_json: bool, **options: Any) -> None:
 
 
 @click.command()
+@click.argument("path", type=_PATH, required=False, metavar="[RUN.json]")
+@click.option("--compare", "others", type=_PATH, multiple=True, metavar="OTHER.json", help="Set it beside this one.")
+@click.option("--html", type=_PATH, help="Write one page with charts; needs no network, and prints.")
+@click.option(
+    "--fail-if", multiple=True, metavar='"p99_ms>20"', help="Exit with 5 where that holds, or was not measured."
+)
+@click.option("--markdown", is_flag=True, help="Print Markdown.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of run records, and end.")
+@_json_option
+def report(path: Path | None, schema: bool, markdown: bool, as_json: bool, **options: Any) -> None:
+    """Say what a recorded run comes to: speed, latency, energy, heat, and what it is bound by.
+
+    --compare and --fail-if may be repeated; gates are about the first run.
+    """
+    from runtime.report import job, text
+
+    if schema:
+        click.echo(job.schema())
+        return
+    if markdown and as_json:
+        raise click.UsageError("--markdown and --json are two ways to print: choose one")
+    result = job.report(job.needed(path), **options)
+    show = text.to_json if as_json else text.to_markdown if markdown else text.describe
+    click.echo(show(result))
+    if result.failed:
+        raise SystemExit(5)
+
+
+@click.command()
 @_json_option
 def devices(as_json: bool) -> None:
     """List the devices that edgefusion knows. Peaks are dense; NVIDIA advertises twice that."""

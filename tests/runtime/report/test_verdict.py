@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from records import complete, histogram, killed, record, short_run, summed_rails, throttled, without_power
+
+from runtime.report.schema import Meter, Rail, RunRecord
+from runtime.report.verdict import bound, headline, verdict
+
+
+def findings(run: RunRecord) -> dict[str, str]:
+    return dict(verdict(run).findings)
+
+
+def test_one_sentence_says_what_a_run_comes_to() -> None:
+    assert headline(complete()) == (
+        "30 fps, p99 15.1 ms, 17 misses in 600 s, 0.401 J/frame (module input); bound by the pace of 30 fps"
+    )
+
+
+def test_a_run_at_full_speed_is_bound_by_its_slowest_stage() -> None:
+    free = complete().model_copy(update={"paced_fps": None, "fps": 84.0})
+    assert bound(free) == "bound by source"
+    stages = {name: found for name, found in free.latency.stages.items() if name != "source"}
+    busy = free.model_copy(update={"latency": free.latency.model_copy(update={"stages": stages})})
+    assert bound(busy) == "bound by execute"
+    assert bound(complete().model_copy(update={"fps": 20.0})) == "bound by source"  # it did not keep the pace
+
+
+def test_what_was_not_measured_is_said() -> None:
+    run = without_power(deadline_ms=None, timeline=None)
+    assert "power not measured" in headline(run)
+    assert "12 dropped in 600 s" in headline(run)
+    assert findings(run)["Energy"] == "not measured"
+    assert findings(run)["Heat"] == "temperatures not measured; throttling not measured."
+    assert findings(run)["Deadline"] == "none was set"
+    assert any("Nothing was recorded through time" in caution for caution in verdict(run).cautions)
+
+
+def test_power_without_energy_is_told_in_watts() -> None:
+    run = complete(energy=None)
+    assert "12 W (module input)" in headline(run)
+    assert "energy per frame not measured" in findings(run)["Energy"]
+
+
+def test_a_killed_run_says_so_first() -> None:
+    found = verdict(killed())
+    assert found.headline.startswith("Killed run: ")
+    assert "never ended" in found.alarms[0]
+    assert verdict(complete(state="interrupted")).headline.startswith("Interrupted run: ")
+    assert not verdict(complete()).alarms
+
+
+def test_hidden_percentiles_are_explained() -> None:
+    found = verdict(short_run())
+    assert ", p90 13.1 ms," in found.headline
+    (hidden,) = [caution for caution in found.cautions if "hidden" in caution]
+    assert "p99 1,000, p99.9 10,000; counted: 120" in hidden
+    assert any("too short" in caution for caution in found.cautions)
+
+
+def test_a_sum_of_rails_is_no_total() -> None:
+    found = verdict(summed_rails())
+    assert "J/frame (sum of rails)" in found.headline
+    assert any("VDD_GPU_SOC" in caution and "less than the supply" in caution for caution in found.cautions)
+
+
+def test_throttling_stands_in_the_sentence() -> None:
+    found = verdict(throttled())
+    assert found.headline.endswith("bound by the pace of 30 fps, throttled")
+    assert any("a cooler one is faster" in caution for caution in found.cautions)
+
+
+def test_no_frame_is_no_verdict() -> None:
+    nothing = complete().latency.model_copy(update={"published": histogram(np.zeros(0)), "stages": {}})
+    found = verdict(complete().model_copy(update={"latency": nothing, "fps": 0.0, "paced_fps": None}))
+    assert "nothing to judge" in found.alarms[0]
+    assert "latency not measured" in found.headline
+    assert found.headline.endswith("stages not measured")
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.999])
+def test_gaps_of_a_meter_are_told(coverage: float) -> None:
+    rail = Rail(name="VDD_IN", joules=10.0, mean_mw=1e3, min_mw=9e2, max_mw=2e3)
+    meter = Meter(
+        name="jtop", scope="module input", total="VDD_IN", interval_ms=500, samples=9, missed=9, coverage=coverage,
+        joules=10.0, rails=[rail], remarks=["its service stopped after 5 s"],
+    )  # fmt: skip
+    cautions = verdict(record(seconds=70, meters=[meter], energy=None)).cautions
+    assert any("readings span 50 %" in caution for caution in cautions) == (coverage == 0.5)
+    assert "jtop: its service stopped after 5 s" in cautions
+
+
+def test_stolen_time_is_told() -> None:
+    run = record(seconds=60)
+    assert run.timeline
+    stolen = [second.model_copy(update={"steal": 0.2}) for second in run.timeline.seconds]
+    noisy = run.model_copy(update={"timeline": run.timeline.model_copy(update={"seconds": stolen})})
+    assert any("took 20 %" in caution for caution in verdict(noisy).cautions)
+    assert not any("Another guest" in caution for caution in verdict(run).cautions)
