@@ -82,8 +82,8 @@ def run(as_json: bool, **options: Any) -> None:
     Recordings go as fast as they can, or at --fps. Ctrl-C ends it and finishes what was written.
     """
     from runtime import run as room
+    from runtime.journal.compact import to_json
     from runtime.preview import live_line
-    from runtime.record import to_json
 
     settings = room.RunSettings(**options)
     with live_line(hidden=as_json) as show:

@@ -18,13 +18,15 @@ from edgefusion.ring.writer import Slot
 from runtime import log
 from runtime.build import Asked, fastest
 from runtime.fusion import Fusion, open_fusion
+from runtime.journal.begin import begin_record
+from runtime.journal.recorder import Recorder
 from runtime.pipeline.keeper import Keeper
 from runtime.pipeline.lane import Lane
 from runtime.pipeline.loop import abandoned_on_error, run_lanes
 from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.statistics import Statistics
 from runtime.preview import Preview, Show
-from runtime.record import RunRecord, make_record, write_record
+from runtime.report.schema import Counts, Histogram, RunRecord
 from runtime.sources import Source, open_sources
 from runtime.stopping import stop_on_signals
 from runtime.sync.moments import Moment
@@ -85,14 +87,31 @@ def run(settings: RunSettings, show: Show = lambda lane: None) -> list[RunRecord
             stack.enter_context(source.moments)
         watchdog_s = min((source.policy.watchdog_s for source in sources if source.live), default=None)
         facts = {"bundle": bundle.manifest.name, "device": device.name, "precision": precision}
+        recorders = _recorders(sources, lanes, bundle, settings, stack)
         with Keeper(lanes, facts, watchdog_s=watchdog_s) as keeper:
             run_lanes(lanes, stop=stop, wake=wake, turned=keeper.turned)
-    records = [_record(source, lane, bundle, settings) for source, lane in zip(sources, lanes, strict=True)]
+        for source, lane in zip(sources, lanes, strict=True):
+            if not lane.statistics.frames:
+                raise RunError("no frame was fused", where=source.described)
+        records = [recorder.finish("interrupted" if stop.is_set() else "complete") for recorder in recorders]
     if settings.preview:
         preview.write(settings.preview)
-    if settings.record:
-        write_record(settings.record, records[0])
     return records
+
+
+def _recorders(
+    sources: list[Source], lanes: list[Lane], bundle: Bundle, settings: RunSettings, stack: ExitStack
+) -> list[Recorder]:
+    """One for each rig. Power and the state of the machine are measured for a record that is kept."""
+    return [
+        stack.enter_context(
+            begin_record(
+                settings.record, source, lane, bundle,
+                outputs=[output.to for output in _wanted(source, settings)], paced_fps=settings.fps, stack=stack,
+            )
+        )
+        for source, lane in zip(sources, lanes, strict=True)
+    ]  # fmt: skip
 
 
 def _check_single(settings: RunSettings) -> None:
@@ -124,10 +143,10 @@ def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, preview: Pre
         if settings.preview:
             preview.consider(moment, slot, fusion, number=statistics.frames - 1)
 
-    wanted = [*source.outputs, *(Output(to=to) for to in settings.outputs)]
-    if settings.view:
-        wanted.append(Output(to=f"rerun:{source.name}"))
+    wanted = _wanted(source, settings)
     outputs = Outputs(wanted, fps=source.fps, live=source.live, failed=partial(_failed, source.name))
+    for url in outputs.urls:
+        log.event("view", rig=source.name, url=url)
     lane = Lane(
         source.name, source.moments, fusion, outputs,
         frames=source.frames, deadline_ms=source.policy.deadline_ms, stills=source.stills, observe=observe,
@@ -135,21 +154,26 @@ def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, preview: Pre
     return lane
 
 
+def _wanted(source: Source, settings: RunSettings) -> list[Output]:
+    """Where a rig's frames go."""
+    view = [Output(to="rerun:")] if settings.view else []
+    return [*source.outputs, *(Output(to=to) for to in settings.outputs), *view]
+
+
 def _warm_up(source: Source, lane: Lane) -> None:
-    if source.forms:
-        lane.fusion.warm_up(*source.forms)
-        lane.fusion.share(lane.outputs.prepare(lane.fusion.size_px).memory)
+    """The engine is built, and every stage has run, before the first frame is taken.
+
+    Raises:
+        RunError: there is no first frame.
+    """
+    if source.forms is None:
+        raise RunError("no frame was fused", where=source.described)
+    lane.fusion.warm_up(*source.forms)
+    lane.fusion.share(lane.outputs.prepare(lane.fusion.size_px).memory)
 
 
 def _failed(rig: str, to: str, error: Exception) -> None:
     log.event("output", rig=rig, to=to, state="failed", why=str(error))
-
-
-def _record(source: Source, lane: Lane, bundle: Bundle, settings: RunSettings) -> RunRecord:
-    if not lane.statistics.frames:
-        raise RunError("no frame was fused", where=source.described)
-    outputs = [output.to for output in source.outputs] + list(settings.outputs)
-    return make_record(lane, bundle, source=source.described, outputs=outputs, paced_fps=settings.fps)
 
 
 def _check_folder(path: Path | None) -> None:
@@ -159,26 +183,28 @@ def _check_folder(path: Path | None) -> None:
 
 def describe(record: RunRecord, settings: RunSettings) -> str:
     """A finished run in a few lines, with where its files are."""
-    latency = record.latency_ms
-    stages = "  ".join(f"{name} {times['p50']:.2f}" for name, times in record.stages_ms.items() if times["p50"])
+    latency, engine, counts = record.latency, record.engine, record.counts
+    stages = "  ".join(f"{name} {_ms(stage, 'p50')}" for name, stage in latency.stages.items() if stage.count)
+    alone = f" (fusion alone: {record.fusion_fps:.0f})" if record.fusion_fps else ""
     lines = [
-        f"{record.frames} frames of {record.width}x{record.height}, {_drops(record)}, "
-        f"{record.fps:.1f} frames per second{_alone(record)}",
-        f"latency from {record.latency_from}: p50 {latency['p50']:.2f} ms, p90 {latency['p90']:.2f} ms, "
-        f"p99 {latency['p99']:.2f} ms, max {latency['max']:.2f} ms",
+        f"{counts.published} frames of {record.width}x{record.height}, {_drops(counts)}, "
+        f"{record.fps:.1f} frames per second{alone}",
+        f"latency from {latency.since}, ms: p50 {_ms(latency.published, 'p50')}, p99 {_ms(latency.published, 'p99')}, "
+        f"max {latency.published.max_ms:.2f}",
         f"stages, median ms: {stages}",
-        f"{record.student} {record.precision} on {record.device} ({record.backend}, computing in {record.compute}), "
-        f"{record.copies_per_frame:g} copies per frame",
+        f"{record.student} {engine.precision} on {engine.device} ({engine.backend}, computing in {engine.compute}), "
+        f"{counts.copies_per_frame:g} copies per frame",
     ]
     named = [("fused", output) for output in record.outputs]
     files: list[tuple[str, Any]] = [*named, ("preview", settings.preview), ("record", settings.record)]
     return "\n".join(lines + [f"{name}: {path}" for name, path in files if path])
 
 
-def _drops(record: RunRecord) -> str:
-    causes = ", ".join(f"{count} {cause}" for cause, count in record.dropped.items() if count)
+def _ms(histogram: Histogram, name: str) -> str:
+    value = histogram.percentiles_ms[name]
+    return f"{value:.2f}" if value is not None else f"(of {histogram.count} frames: none)"
+
+
+def _drops(counts: Counts) -> str:
+    causes = ", ".join(f"{count} {cause}" for cause, count in counts.dropped.items() if count)
     return f"dropped: {causes}" if causes else "0 dropped"
-
-
-def _alone(record: RunRecord) -> str:
-    return f" (fusion alone: {record.fusion_fps:.0f})" if record.fusion_fps else ""

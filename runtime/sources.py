@@ -68,7 +68,7 @@ class Source:
         fps: of videos made of it.
         stills: unrelated pictures, not a stream.
         live: cameras, which wait for nobody.
-        forms: what frames will be, where that is known beforehand.
+        forms: what the first frames will be; None if there are none.
         frames: the lane ends when so many are published.
         expected: so many will come, if that is known.
         policy: of its rig.
@@ -116,13 +116,15 @@ def _simulated(settings: Wanted, stop: threading.Event) -> Source:
     pairs: Iterable[FramePair] = map(rig.render, itertools.count())
     if settings.prerender:
         pairs = itertools.cycle([rig.render(index) for index in range(settings.prerender)])
+    stream = PairStream(pairs, stop=stop, frames=frames, fps=settings.fps)
     return Source(
         "simulated",
         f"simulated rig, seed {settings.seed}, fog {settings.fog:g}",
-        PairStream(pairs, stop=stop, frames=frames, fps=settings.fps),
+        stream,
         lambda visible, thermal: rig.registration,
         THERMAL_BITS,
         settings.fps or rig.fps,
+        forms=stream.forms(),
         expected=frames,
     )
 
@@ -133,14 +135,16 @@ def _recorded(settings: Wanted, recording: Recording, stop: threading.Event) -> 
     rig = load_rig(settings.rigs[0]) if settings.rigs else None
     frames = settings.frames or recording.length or None
     frames = min(frames, recording.length) if frames and recording.length else frames
+    stream = PairStream(recording, stop=stop, frames=frames, fps=settings.fps)
     return Source(
         rig.name if rig else "recording",
         str(settings.recording or settings.visible),
-        PairStream(recording, stop=stop, frames=frames, fps=settings.fps),
+        stream,
         rig.registration_for if rig else registered,
         rig.thermal.bits if rig else 16,
         settings.fps or recording.fps or 10.0,
         stills=recording.fps is None,
+        forms=stream.forms(),
         expected=frames,
     )
 

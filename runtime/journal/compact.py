@@ -48,9 +48,10 @@ def write_record(path: Path, record: RunRecord) -> None:
         stream.write(to_json(record).encode())
 
 
-def to_json(record: RunRecord) -> str:
-    """The record as indented JSON."""
-    return record.model_dump_json(by_alias=True, indent=2) + "\n"
+def to_json(*records: RunRecord) -> str:
+    """A record as indented JSON; several as an array."""
+    texts = [record.model_dump_json(by_alias=True, indent=2) for record in records]
+    return (texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]") + "\n"
 
 
 def read_journal(path: Path) -> RunRecord:

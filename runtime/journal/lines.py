@@ -14,7 +14,7 @@ class Header(Part):
     """What is known when a run begins; the fields are those of the run record."""
 
     kind: Literal["header"] = "header"
-    schema_version: Literal[3] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[3] = Field(default=SCHEMA, alias="schema")
     started: str
     command: list[str] = Field(default=[])
     rig: str

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from edgefusion.core.frames import Flag, FusedInfo
 from edgefusion.ring.writer import Slot
 from runtime.fusion import Fusion
+from runtime.journal.snapshot import Snapshot
+from runtime.latency import Deadlines, LatencyHistogram
 from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.statistics import Statistics
 from runtime.sync.moments import Moment
@@ -23,6 +25,7 @@ class Moments(Protocol):
     Attributes:
         ended: nothing more will come.
         drops: frames or pairs that were given up before the lane saw them, by cause.
+        lost: how many of these would have been published.
         paced: whether ``Moment.exposure_ns`` is when a camera exposed it, or would have.
         state: running, ended, or what is wrong in one word.
     """
@@ -42,6 +45,8 @@ class Moments(Protocol):
     @property
     def drops(self) -> Mapping[str, int]: ...  # noqa: D102
     @property
+    def lost(self) -> int: ...  # noqa: D102
+    @property
     def state(self) -> str: ...  # noqa: D102
 
     def next(self, timeout_s: float = 0.0) -> Moment | None:
@@ -52,6 +57,9 @@ class Moments(Protocol):
 
     def status(self) -> dict[str, Any]:
         """``cameras`` and ``skew_ms``, where there are cameras."""
+
+    def skew(self) -> LatencyHistogram | None:
+        """A copy of the distances between the exposures of pairs, where there are cameras."""
 
 
 class Lane:
@@ -81,10 +89,9 @@ class Lane:
         observe: Observe = lambda moment, slot, statistics: None,
     ) -> None:
         self.name, self.moments, self.fusion, self.outputs = name, moments, fusion, outputs
-        self._deadline_ns = None if deadline_ms is None else round(deadline_ms * 1e6)
         self._stills, self._observe, self._frames = stills, observe, frames
         self._start_ns: int | None = None
-        self.statistics = Statistics()
+        self.statistics = Statistics(deadlines=Deadlines(None if deadline_ms is None else round(deadline_ms * 1e6)))
 
     @property
     def ended(self) -> bool:
@@ -100,6 +107,10 @@ class Lane:
     def dropped(self) -> dict[str, int]:
         """Frames and pairs that were not published, by cause."""
         return {**self.moments.drops, **self.statistics.drops}
+
+    @property
+    def _lost(self) -> int:
+        return self.moments.lost + self.statistics.dropped
 
     def turn(self, timeout_s: float) -> bool:
         """Fuse the next moment, if there is one within the time; whether there was."""
@@ -126,13 +137,34 @@ class Lane:
             "flagged": dict(statistics.flagged),
             "latency_ms": {**latency.summary(50, 90, 99), "max": latency.max_ms},
             "stages_ms": {name: each.summary(50)["p50"] for name, each in statistics.stages.items()},
-            "deadline_misses": statistics.missed,
+            "deadline_misses": statistics.deadlines.misses,
             "dropped": self.dropped,
             "copies_per_frame": self.copies_per_frame(),
             **self.fusion.facts,
             "outputs": self.outputs.status(),
             **self.moments.status(),
         }
+
+    def snapshot(self) -> Snapshot:
+        """Everything so far, for a record; may be called from any thread."""
+        statistics, status = self.statistics, self.moments.status()
+        deadlines = statistics.deadlines
+        return Snapshot(
+            published=statistics.latency.copy(),
+            warm_up=statistics.warm_up_frames,
+            warm_up_s=statistics.warm_up_seconds,
+            seconds=max(statistics.seconds - statistics.warm_up_seconds, 0.0),
+            size_px=statistics.size_px,
+            stages={name: histogram.copy() for name, histogram in statistics.stages.items()},
+            intervals=statistics.intervals.histogram.copy(),
+            skew=self.moments.skew(),
+            dropped=self.dropped,
+            flagged=dict(statistics.flagged),
+            deadline_misses=deadlines.misses,
+            longest_streak=deadlines.longest_streak,
+            cameras=status.get("cameras", {}),
+            copies_per_frame=self.copies_per_frame(),
+        )
 
     def copies_per_frame(self) -> float:
         """How often the pixels of a published frame, or of its inputs, were copied beyond pack and unpack."""
@@ -143,6 +175,7 @@ class Lane:
     def finish(self, *, interrupted: bool) -> None:
         """Close the outputs, once everything that waits there is written."""
         self.statistics.interrupted = interrupted
+        self.statistics.deadlines.dropped(self._lost)
         self.outputs.close()
 
     def _take(self, moment: Moment, source_ns: int) -> None:
@@ -183,7 +216,7 @@ class Lane:
         begin_ns, packed_ns, executed_ns, unpacked_ns = marks
         statistics, info = self.statistics, self._info(moment)
         published_ns = slot.publish(info)
-        statistics.count(info, published_ns - moment.exposure_ns, self._deadline_ns)
+        statistics.count(info, published_ns - moment.exposure_ns, published_ns=published_ns, lost=self._lost)
         statistics.size_px = self.fusion.size_px
         self._observe(moment, slot, statistics)
         offered_ns = time.monotonic_ns()

@@ -26,6 +26,9 @@ class Outputs:
 
     A frame is written once, into its slot; every output reads it there.
 
+    Attributes:
+        urls: where outputs are to be seen.
+
     Args:
         wanted: rings and sinks; at most one ring.
         fps: of videos.
@@ -50,6 +53,7 @@ class Outputs:
             if output is not self._ring
         ]
         self._working = list(self._threads)
+        self.urls = [url for thread in self._threads if (url := thread.url)]
 
     @property
     def copies(self) -> int:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from edgefusion.core.frames import Flag, FusedInfo
-from runtime.latency import LatencyHistogram
+from runtime.latency import Deadlines, Intervals, LatencyHistogram
 
 STAGES = ("source", "pack", "execute", "unpack", "sink")
 WARM_UP_FRAMES = 5
@@ -25,18 +25,20 @@ class Statistics:
         frames: published.
         flagged: published, by flag: stale, thermal_lost, visible_lost, misregistered.
         drops: moments that were not published, by cause.
-        missed: published later than the deadline.
+        deadlines: from exposure to published; a frame that was dropped missed its own.
+        intervals: between published frames.
     """
 
     frames: int = 0
     flagged: Counter[str] = field(default_factory=Counter)
     drops: Counter[str] = field(default_factory=Counter)
-    missed: int = 0
     warm_up_frames: int = 0
     warm_up_seconds: float = 0.0
     seconds: float = 0.0
     interrupted: bool = False
     size_px: tuple[int, int] = (0, 0)
+    deadlines: Deadlines = field(default_factory=lambda: Deadlines(None))
+    intervals: Intervals = field(default_factory=Intervals)
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     stages: dict[str, LatencyHistogram] = field(default_factory=lambda: {name: LatencyHistogram() for name in STAGES})
 
@@ -45,9 +47,11 @@ class Statistics:
         self.warm_up_frames, self.warm_up_seconds = self.frames, self.seconds
         for histogram in (self.latency, *self.stages.values()):
             histogram.clear()
+        self.deadlines.clear()
+        self.intervals.clear()
 
-    def count(self, info: FusedInfo, latency_ns: int, deadline_ns: int | None) -> None:
-        """One frame was published."""
+    def count(self, info: FusedInfo, latency_ns: int, *, published_ns: int, lost: int) -> None:
+        """One frame was published; so many that were due were given up before it."""
         if self.frames == WARM_UP_FRAMES:
             self.warmed_up()
         self.frames += 1
@@ -55,8 +59,8 @@ class Statistics:
             if info.flags & flag:
                 self.flagged[str(flag.name).lower()] += 1
         self.latency.add(latency_ns)
-        if deadline_ns is not None and latency_ns > deadline_ns:
-            self.missed += 1
+        self.intervals.published(published_ns)
+        self.deadlines.published(latency_ns, dropped=lost)
 
     def time(self, *spans_ns: int) -> None:
         """How long each stage took; a stage that did not run took none and is not counted."""

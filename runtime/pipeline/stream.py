@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from edgefusion.core.frames import REGULAR, FramePair
+from edgefusion.kernels.layout import Form
 from runtime.sync.moments import Moment
 
 
@@ -56,6 +57,7 @@ class PairStream:
         self, pairs: Iterable[FramePair], *, stop: threading.Event, frames: int | None = None, fps: float | None = None
     ) -> None:
         self._pairs, self._left, self._number = iter(pairs), frames, 0
+        self._first: FramePair | None = None
         self._pacer = Pacer(fps, stop) if fps else None
         self.paced, self.ended = fps is not None, False
         self.drops: dict[str, int] = {}
@@ -68,7 +70,7 @@ class PairStream:
 
     def next(self, timeout_s: float = 0.0) -> Moment | None:
         """The next pair; None where it came too late, or there are no more (``ended``). Waits as long as it must."""
-        pair = next(self._pairs, None) if self._left is None or self._number < self._left else None
+        pair = self._take() if self._left is None or self._number < self._left else None
         if pair is None:
             self.ended = True
             return None
@@ -81,9 +83,22 @@ class PairStream:
         return Moment(pair.visible, pair.thermal, REGULAR, due_ns, thermal_age_ns=age_ns, name=pair.name)
 
     @property
+    def lost(self) -> int:
+        """Pairs that came late."""
+        return sum(self.drops.values())
+
+    @property
     def state(self) -> str:
         """Running, until it has ended."""
         return "ended" if self.ended else "running"
+
+    def forms(self) -> tuple[Form, Form] | None:
+        """What the first pair is, before it is taken; None if there is none."""
+        self._first = self._take()
+        if self._first is None:
+            return None
+        visible, thermal = self._first.visible, self._first.thermal
+        return (visible.format, visible.size_px), (thermal.format, thermal.size_px)
 
     def wait_s(self) -> float | None:
         """A pair can be had at once."""
@@ -92,3 +107,10 @@ class PairStream:
     def status(self) -> dict[str, Any]:
         """There are no cameras."""
         return {}
+
+    def skew(self) -> None:
+        """There are no cameras."""
+
+    def _take(self) -> FramePair | None:
+        first, self._first = self._first, None
+        return first or next(self._pairs, None)

@@ -49,6 +49,11 @@ class Sampler(AbstractContextManager["Sampler"]):
         ended = [watch.end(timestamp_ns, _patience_s(watch)) for watch in self._watches]
         return [meter for meter in ended if meter is not None]
 
+    def so_far(self, timestamp_ns: int) -> list[schema.Meter]:
+        """As ``end``, but it goes on."""
+        measured = [watch.so_far(timestamp_ns, _patience_s(watch)) for watch in self._watches]
+        return [meter for meter in measured if meter is not None]
+
     def measure_idle(self, seconds: float) -> None:
         """Wait, and take what is drawn meanwhile as the baseline of everything that ``end`` returns from now on."""
         self.begin(time.monotonic_ns())

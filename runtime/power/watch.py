@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections import deque
@@ -57,8 +58,14 @@ class Watch:
     def end(self, timestamp_ns: int, patience_s: float) -> schema.Meter | None:
         """What was measured since ``begin``, as soon as a reading lies beyond this mark; None without a ``begin``."""
         with self._changed:
+            measured, self._integral = self.so_far(timestamp_ns, patience_s), None
+            return measured
+
+    def so_far(self, timestamp_ns: int, patience_s: float) -> schema.Meter | None:
+        """The same, and it goes on."""
+        with self._changed:
             self._changed.wait_for(lambda: self._newest_ns() >= timestamp_ns, patience_s)
-            integral, self._integral = self._integral, None
+            integral = copy.deepcopy(self._integral)
             if integral is None:
                 return None
             for reading, interval_s in self._waiting:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgefusion.core.errors import UsageError
+from runtime.journal.load import load_record
 from runtime.report.compare import compare
 from runtime.report.gates import judge, parse_gate
-from runtime.report.loading import load
 from runtime.report.result import Report
 from runtime.report.schema import RunRecord
 
@@ -29,9 +29,9 @@ def report(path: Path, *, others: Sequence[Path] = (), fail_if: Sequence[str] = 
         MachineError: the page cannot be written.
     """
     gates = [parse_gate(text) for text in fail_if]
-    record = load(path)
+    record = load_record(path)
     names = _names([path, *others])
-    comparisons = compare(record, list(zip(names[1:], map(load, others), strict=True)))
+    comparisons = compare(record, list(zip(names[1:], map(load_record, others), strict=True)))
     found = Report(names[0], record, comparisons, judge(record, gates), html)
     if html:
         from runtime.report.page import write_page

@@ -204,7 +204,7 @@ class Counts(Part):
 class RunRecord(Part):
     """One run of one rig."""
 
-    schema_version: Literal[3] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[3] = Field(default=SCHEMA, alias="schema")
     state: State
     started: str = Field(description="UTC, ISO 8601")
     command: list[str] = Field([], description="how to do it again")

@@ -42,6 +42,7 @@ class SinkThread:
     Args:
         sink: used by the new thread alone from now on.
         name: what it is called in the status: the ``--output``.
+        url: where it is to be seen, or empty.
         depth: so many frames may wait.
         wait: where that many wait, block instead of dropping the new frame: for recordings, whose every frame counts.
 
@@ -55,6 +56,7 @@ class SinkThread:
         if depth < 1:
             raise UsageError(f"a sink for which {depth} frames may wait", where=name)
         self.name, self.wants_inputs = name, sink.wants_inputs
+        self.url: str = getattr(sink, "url", "")
         self.error: Exception | None = None
         self.copies = 0
         self._sink, self._depth, self._blocks = sink, depth, wait

@@ -12,6 +12,7 @@ from edgefusion.core.errors import EdgeFusionError, InputError
 from edgefusion.core.frames import Frame
 from edgefusion.core.rig import Rig
 from edgefusion.recordings.pairing import Side
+from runtime.latency import LatencyHistogram
 from runtime.sync.cameras import Form, State
 from runtime.sync.lane import Held
 from runtime.sync.moments import Moment
@@ -129,6 +130,17 @@ class Exchange:
         with self._wake:
             lanes = self._sync.lanes.items()
             return {f"{side} {cause}": count for side, lane in lanes for cause, count in lane.dropped.items()}
+
+    @property
+    def lost(self) -> int:
+        """Visible frames that no moment had."""
+        with self._wake:
+            return sum(self._sync.lanes["visible"].dropped.values())
+
+    def skew(self) -> LatencyHistogram:
+        """A copy of how far apart the exposures of pairs are."""
+        with self._wake:
+            return self._sync.skew.sizes.copy()
 
     def set_drifted(self, drifted: bool) -> None:
         """Whether moments are marked MISREGISTERED."""

@@ -10,6 +10,7 @@ from typing import Any
 from edgefusion.core.rig import Rig
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import Camera
+from runtime.latency import LatencyHistogram
 from runtime.sync.cameras import CameraThread, Form, State
 from runtime.sync.exchange import SIDES, Changed, Exchange
 from runtime.sync.moments import Moment
@@ -113,6 +114,15 @@ class LiveRig:
     def drops(self) -> dict[str, int]:
         """Frames that no moment had, by camera and cause: ``{"visible late": 3, ...}``; see ``lane.Cause``."""
         return self._exchange.drops
+
+    @property
+    def lost(self) -> int:
+        """Visible frames that no moment had."""
+        return self._exchange.lost
+
+    def skew(self) -> LatencyHistogram:
+        """A copy of how far apart the exposures of pairs are."""
+        return self._exchange.skew()
 
     def set_drifted(self, drifted: bool) -> None:
         """The registration drifted beyond its budget, or is good again: moments are marked MISREGISTERED, or not."""

@@ -67,10 +67,10 @@ def test_every_stage_with_a_reader_that_checks_every_frame(ring: str, tmp_path: 
     )  # fmt: skip
     record = run_live(path, 3000)
     found = json.loads(checker.communicate(timeout=120)[0])
-    stages = sum(record["stages_ms"][stage]["p50"] for stage in ("pack", "execute", "unpack"))
+    stages = sum(record["latency"]["stages"][stage]["percentiles_ms"]["p50"] for stage in ("pack", "execute", "unpack"))
     overhead = 1e3 / record["fps"] - stages
     print(f"\n{record['fps']:.0f} frames per second, stages {stages:.2f} ms, {overhead:.2f} ms beside them; {found}")
-    assert record["copies_per_frame"] == 0
+    assert record["counts"]["copies_per_frame"] == 0
     assert found["received"] + found["missed"] >= 0.95 * 3000
     assert {found[wrong] for wrong in ("disordered", "overwritten", "wrong")} == {0}
     assert record["fps"] >= 150
@@ -112,7 +112,7 @@ def test_paced_latency_and_processor_time_against_a_bare_loop(ring: str, tmp_pat
     seconds = 30.0
     bare = bare_loop(fusion_of_noise(), seconds)
     record, cores = run_paced(rig_toml(tmp_path, ring), seconds)
-    latency = record["latency_ms"]
+    latency = record["latency"]["published"]["percentiles_ms"]
     spread = latency["p99"] / latency["p50"]
     print(
         f"\nbare: p50 {bare.histogram.percentile_ms(50):.2f} ms, p99/p50 {bare.spread:.2f}, {bare.cores:.2f} cores; "

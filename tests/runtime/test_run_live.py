@@ -99,9 +99,9 @@ def test_frames_come_out_of_the_ring_in_order(start: Start, tmp_path: Path, ring
     assert (code, set(shapes)) == (0, {(48, 64, 3)})
     assert list(ids) == sorted(set(ids))
     assert list(times) == sorted(set(times))
-    assert record["interrupted"]
-    assert record["copies_per_frame"] == 0
-    assert record["latency_from"] == "exposure"
+    assert record["state"] == "interrupted"
+    assert record["counts"]["copies_per_frame"] == 0
+    assert record["latency"]["since"] == "exposure"
     assert "state=live" in err
 
 
@@ -142,7 +142,7 @@ def test_several_rigs_take_turns(start: Start, tmp_path: Path, ring_name: str) -
     code, out, err = ended(process)
     assert code == 0, err
     records = json.loads(out)
-    assert [record["frames"] for record in records] == [60, 60]
+    assert [record["counts"]["published"] for record in records] == [60, 60]
     assert len({record["source"] for record in records}) == 2
 
 

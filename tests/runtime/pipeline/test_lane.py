@@ -72,8 +72,8 @@ def test_latency_of_a_paced_run_counts_from_exposure() -> None:
 
 
 def test_a_deadline_that_is_missed_is_counted() -> None:
-    assert Run(pairs(6), deadline_ms=1e-3).go().missed == 6
-    assert Run(pairs(6), deadline_ms=1e6).go().missed == 0
+    assert Run(pairs(6), deadline_ms=1e-3).go().deadlines.misses == 6
+    assert Run(pairs(6), deadline_ms=1e6).go().deadlines.misses == 0
 
 
 def test_stop_ends_after_the_frame_in_hand() -> None:
