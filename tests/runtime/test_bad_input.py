@@ -163,7 +163,7 @@ def test_names_in_one_folder_only_can_be_left_out(edgefusion, place: Path) -> No
     done = subprocess.run(
         [sys.executable, "-m", "edgefusion.cli", *map(str, words)], capture_output=True, text=True, check=True
     )
-    assert json.loads(done.stdout)["frames"] == 1
+    assert json.loads(done.stdout)["counts"]["published"] == 1
     assert done.stderr == "edgefusion: warning: left out, in one folder only: b\n"
 
 

@@ -71,7 +71,7 @@ def test_run_and_build_take_folder_and_file_and_the_key_that_signed_them(
     monkeypatch.chdir(place)
     drive = write_folder(place / "drive", ["a", "b"])
     words = ("--bundle", bundle, "--precision", "fp32", *key, "--json")
-    assert ran(edgefusion("run", *words, "--recording", drive, "--output", "fused"))["frames"] == 2
+    assert ran(edgefusion("run", *words, "--recording", drive, "--output", "fused"))["counts"]["published"] == 2
     assert ran(edgefusion("build", *words))["size_px"] == list(SIZE)
 
 

@@ -72,8 +72,15 @@ def test_latency_of_a_paced_run_counts_from_exposure() -> None:
 
 
 def test_a_deadline_that_is_missed_is_counted() -> None:
-    assert Run(pairs(6), deadline_ms=1e-3).go().deadlines.misses == 6
-    assert Run(pairs(6), deadline_ms=1e6).go().deadlines.misses == 0
+    late, soon = Run(pairs(9), deadline_ms=1e-3).go(), Run(pairs(9), deadline_ms=1e6).go()
+    assert late.deadlines.misses == late.deadlines.longest_streak == 9 - WARM_UP_FRAMES
+    assert soon.deadlines.misses == 0
+
+
+def test_a_frame_that_was_dropped_missed_its_deadline() -> None:
+    run = Run(pairs(30), fps=100, deadline_ms=1e6, on_frame=lambda run: time.sleep(0.05))
+    run.go()
+    assert 0 < run.lane.snapshot().deadline_misses <= run.lane.dropped["late"]
 
 
 def test_stop_ends_after_the_frame_in_hand() -> None:
