@@ -87,12 +87,11 @@ class Watch:
         return {f"{self.meter.name}/{rail}": (low, total / n, high) for rail, (low, total, high, n) in seen.items()}
 
     def _run(self) -> None:
-        due = time.monotonic()
         while not self._stopping.is_set():
+            due = time.monotonic() + self.meter.interval_s
             self._take(self.meter.read())
             self.cpu_s = time.thread_time()
-            due = max(due + self.meter.interval_s, time.monotonic())
-            self._stopping.wait(due - time.monotonic())
+            self._stopping.wait(max(due - time.monotonic(), 0.0))
 
     def _take(self, reading: Reading) -> None:
         summed = self.meter.layout.summed

@@ -29,6 +29,10 @@ class Service:
                 raise RuntimeError("the jtop service did not start")
             time.sleep(0.1)
 
+    def freeze(self) -> None:
+        """It is there, and says nothing any more."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
     def kill(self) -> None:
         """As when it crashes: its socket stays behind."""
         os.killpg(self._process.pid, signal.SIGKILL)

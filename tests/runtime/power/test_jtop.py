@@ -66,6 +66,24 @@ service.kill()
 print(json.dumps({"meter": meter.model_dump()}))
 """
 
+FREEZE = """
+import json, time
+from jtop_service import Service
+from runtime.power.meters import find_meters
+from runtime.power.sampler import Sampler
+
+service = Service()
+with Sampler(find_meters(names=["jtop"])) as sampler:
+    time.sleep(1.5)
+    sampler.begin(time.monotonic_ns())
+    time.sleep(1.5)
+    service.freeze()
+    time.sleep(8.0)
+    (meter,) = sampler.end(time.monotonic_ns())
+service.kill()
+print(json.dumps({"meter": meter.model_dump()}))
+"""
+
 
 def inside(module: str, program: str, *words: str) -> dict:
     jetson_sysfs.skip_without_namespaces()
@@ -103,6 +121,13 @@ def test_a_service_that_is_killed_in_mid_run_is_marked_and_connected_to_again() 
     assert 0 < meter["coverage"] < 1
     assert meter["missed"] > 0
     assert meter["joules"] > 0
+
+
+@pytest.mark.slow
+def test_a_service_that_hangs_is_marked_and_holds_up_nothing() -> None:
+    meter = inside("orin-nx-16", FREEZE)["meter"]
+    assert "the jtop service stopped: it says nothing" in meter["remarks"]
+    assert meter["coverage"] < 0.5
 
 
 def test_no_service_says_what_to_install(tmp_path: Path) -> None:
