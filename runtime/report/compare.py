@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.metrics.resampling import LEVEL, RESAMPLES
+from edgefusion.metrics.resampling import LEVEL
 from runtime.evaluate.statistics import holm
 from runtime.report.differences import warnings_between
 from runtime.report.figures import FIGURES, Figure, power_w, seconds_of
@@ -18,6 +18,8 @@ from runtime.report.numbers import fixed, places_of
 from runtime.report.schema import Histogram, RunRecord, Second
 
 SIGNIFICANT = 0.05
+RESAMPLES, CHUNK = 10_000, 1_000
+"""So many that a p-value stays small when it is corrected for some 20 runs of 9 figures."""
 SHORTEST_BLOCK, FEWEST_BLOCKS = 5, 12
 DEPENDENT = 0.2
 """Differences as far apart as their correlation falls below this are taken as independent."""
@@ -37,6 +39,7 @@ RULE = (
 SINGLE = "not judged"
 
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 Values = list[float | None]
 
 
@@ -114,15 +117,21 @@ class Redrawn:
         self._histogram, self._seed = histogram, seed
 
     @cached_property
-    def _draws(self) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        edges, counts = buckets(self._histogram)
-        draws = np.random.default_rng(self._seed).multinomial(counts.sum(), counts / counts.sum(), size=RESAMPLES)
-        return edges, draws, np.cumsum(draws, axis=1)
+    def percentiles_ms(self) -> dict[str, Floats]:
+        """Each percentile of each draw, [RESAMPLES] by name."""
+        draw = np.random.default_rng(self._seed)
+        parts = [self._some(draw) for _ in range(RESAMPLES // CHUNK)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in PERCENTILES.values()}
 
-    def percentiles(self, percent: float) -> Floats:
-        """That percentile of each draw, in ms, [RESAMPLES]; within a bucket by how far into its count."""
-        edges, draws, sums = self._draws
-        wanted, rows = max(percent / 100 * self._histogram.count, 1), np.arange(RESAMPLES)
+    def _some(self, draw: np.random.Generator) -> dict[str, Floats]:
+        edges, counts = buckets(self._histogram)
+        draws = draw.multinomial(counts.sum(), counts / counts.sum(), size=CHUNK)
+        sums = np.cumsum(draws, axis=1)
+        return {name: self._percentile(float(name[1:]), edges, draws, sums) for name in PERCENTILES.values()}
+
+    def _percentile(self, percent: float, edges: Floats, draws: Counts, sums: Counts) -> Floats:
+        """Within its bucket by how far into the bucket's count it lies."""
+        wanted, rows = max(percent / 100 * self._histogram.count, 1), np.arange(CHUNK)
         place = (sums >= wanted).argmax(axis=1)
         inside = (wanted - sums[rows, place]) / draws[rows, place] + 1
         return np.asarray(edges[place] * 2 ** (inside / self._histogram.per_octave), np.float64)
@@ -176,7 +185,7 @@ def _difference(figure: Figure, first: Side, other: Side) -> Difference:
         return replace(found, reason=series)
     interval, p = _judge(series)
     if figure.name in PERCENTILES:
-        interval, chance = _redrawn(first.latency, other.latency, float(PERCENTILES[figure.name][1:]))
+        interval, chance = _redrawn(first.latency, other.latency, PERCENTILES[figure.name])
         agree = (np.mean(series) > 0) == (found.other > found.first) and not interval[0] <= 0 <= interval[1]
         p = max(p, chance) if agree else 1.0
     return replace(found, interval=interval, p=p)
@@ -244,9 +253,9 @@ def _chance(draws: Floats) -> float:
     return min(2 * (side + 1) / (len(draws) + 1), 1.0)
 
 
-def _redrawn(first: Redrawn, other: Redrawn, percent: float) -> tuple[tuple[float, float], float]:
+def _redrawn(first: Redrawn, other: Redrawn, name: str) -> tuple[tuple[float, float], float]:
     """Difference of a percentile when both histograms are drawn again, give or take half a bucket of each."""
-    mine, theirs = first.percentiles(percent), other.percentiles(percent)
+    mine, theirs = first.percentiles_ms[name], other.percentiles_ms[name]
     low, high = _interval(theirs - mine)
     slack = first.half_bucket_ms(float(np.median(mine))) + other.half_bucket_ms(float(np.median(theirs)))
     return (low - slack, high + slack), _chance(theirs - mine)

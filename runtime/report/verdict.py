@@ -42,7 +42,7 @@ def verdict(record: RunRecord) -> Verdict:
 
 def headline(record: RunRecord) -> str:
     """Such as: 84 fps, p99 13 ms, 0 misses in 600 s, 0.21 J/frame (module input); bound by execute."""
-    ended = {"killed": "Killed run: ", "interrupted": "Interrupted run: ", "complete": ""}[record.state]
+    ended = {"killed": "Unfinished run: ", "interrupted": "Interrupted run: ", "complete": ""}[record.state]
     parts = [f"{short(record.fps)} fps", _slow(record.latency.published), _misses(record), _cost(record)]
     hot = ", throttled" if any((throttles(record) or {}).values()) else ""
     return f"{ended}{', '.join(parts)}; {bound(record)}{hot}"
@@ -101,8 +101,8 @@ def bound(record: RunRecord) -> str:
 def _alarms(record: RunRecord) -> Iterator[str]:
     if record.state == "killed":
         yield (
-            f"This run never ended: it was killed, or its machine lost power. What follows is what its journal held "
-            f"after {duration(record.seconds)}; the last seconds may be missing."
+            "The end of this run was not recorded: it was killed, its machine lost power, or it still goes on. What "
+            f"follows is what its journal holds after {duration(record.seconds)}; the last seconds may be missing."
         )
     if record.state == "interrupted":
         yield f"This run was stopped by a signal after {duration(record.seconds)}."

@@ -29,6 +29,12 @@ def test_a_slower_engine_is_told_apart() -> None:
     assert rows["w_mean"].verdict == "not told apart"
 
 
+def test_a_difference_is_still_told_apart_among_eight_runs() -> None:
+    slower = record(seed=5, slower=1.08)
+    for other in compare(FIRST, [(f"{number}.json", slower) for number in range(8)]):
+        assert {row.figure.name for row in other.differences if row.told_apart} == {"p50_ms", "p90_ms", "p99_ms"}
+
+
 def test_a_faster_one_is_better() -> None:
     assert differences(record(seed=5, slower=0.9))["p99_ms"].verdict == "better"
 

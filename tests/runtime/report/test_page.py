@@ -111,7 +111,7 @@ def test_the_scope_of_power_and_the_estimate_are_labelled() -> None:
 
 def test_a_killed_run_is_marked_above_its_verdict() -> None:
     words = page(killed()).text
-    assert words.index("This run never ended") < words.index("Killed run: 30 fps", words.index("edgefusion report"))
+    assert words.index("The end of this run was") < words.index("Unfinished run: 30", words.index("edgefusion report"))
 
 
 def test_hidden_percentiles_are_explained_by_the_chart() -> None:

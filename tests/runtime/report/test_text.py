@@ -33,8 +33,8 @@ def test_the_terminal_shows_the_sentence_first_then_the_reasons() -> None:
 
 
 def test_a_killed_run_is_marked_on_the_first_line() -> None:
-    assert describe(report(killed())).startswith("! This run never ended")
-    assert "> **This run never ended" in to_markdown(report(killed()))
+    assert describe(report(killed())).startswith("! The end of this run was not recorded")
+    assert "> **The end of this run was not recorded" in to_markdown(report(killed()))
 
 
 def test_comparisons_are_tables_with_warnings() -> None:

@@ -45,8 +45,8 @@ def test_power_without_energy_is_told_in_watts() -> None:
 
 def test_a_killed_run_says_so_first() -> None:
     found = verdict(killed())
-    assert found.headline.startswith("Killed run: ")
-    assert "never ended" in found.alarms[0]
+    assert found.headline.startswith("Unfinished run: ")
+    assert "was not recorded: it was killed" in found.alarms[0]
     assert verdict(complete(state="interrupted")).headline.startswith("Interrupted run: ")
     assert not verdict(complete()).alarms
 
