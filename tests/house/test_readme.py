@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import records
 from bundles import write_scenes
 from click.testing import Result
 from detectors import bright_model
@@ -52,6 +53,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "rig.toml").write_text(rig_toml((3, 2)))
     write_folder(folder / "data" / "pairs" / "roadscene", ["a"], size=(160, 132))
     (folder / "data" / "splits.json").write_text('{"train": {"roadscene": ["a"]}}')
+    (folder / "run.json").write_text(records.complete().model_dump_json(by_alias=True))
     return folder
 
 
