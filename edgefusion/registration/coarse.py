@@ -12,8 +12,8 @@ from scipy import fft
 
 from edgefusion.core.geometry import Matrix, Size, apply
 from edgefusion.registration.features import Features
-from edgefusion.registration.levels import Level
-from edgefusion.registration.projective import similarity
+from edgefusion.registration.levels import Level, thermal_features
+from edgefusion.registration.projective import Mapping, similarity
 
 Spectrum = npt.NDArray[np.complex64]
 
@@ -67,7 +67,7 @@ def starts(levels: Sequence[Level], expected: Matrix, *, search: Search, most: i
     for turn in search.turns_deg:
         for scale in search.scales:
             turned = expected @ similarity(turn_deg=turn, scale=scale, about=size)
-            thermal = [_spectra(level.thermal_features(turned), padded) for level in levels]
+            thermal = [_spectra(each, padded) for each in thermal_features(levels, Mapping(turned))]
             scores = _scores(visible, thermal, padded, size)
             found += _peaks(scores, turned, size, search.shift)
     return _distinct(sorted(found, key=lambda start: -start.score), size, most)

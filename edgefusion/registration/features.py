@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Plane = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Image = npt.NDArray[np.integer[Any]] | npt.NDArray[np.floating[Any]]
 
 CHANNELS = 4
 GRADIENT_SIGMA_PX, SPREAD_SIGMA_PX, SURROUND_SIGMA_PX = 1.0, 1.0, 8.0
@@ -21,6 +22,9 @@ LEVELS = 255.0
 
 LEAST_GRADIENT = 1.0
 """In stretched levels a pixel: weaker than that counts as noise whatever the noise is."""
+
+OUTSTANDING = 12.0
+"""Squared gradient against that of noise."""
 
 BORDER_PX = 4
 """So near to what a camera did not see, a gradient is one of the border."""
@@ -43,11 +47,11 @@ class Features:
     seen: Mask
 
 
-def stretch(image: npt.NDArray[np.generic], seen: Mask) -> Plane:
+def stretch(image: Image, seen: Mask) -> Plane:
     """[H, W] float32 of an image of any integer type; 0 to 255 are its 1st and 99th percentile where it was seen."""
     values = image[::2, ::2][seen[::2, ::2]]
     low, high = np.percentile(values, (1, 99)) if values.size else (0.0, 0.0)
-    return np.asarray((image.astype(np.float32) - np.float32(low)) * np.float32(LEVELS / max(high - low, 1e-6)))
+    return np.asarray((image.astype(np.float32) - np.float32(low)) * np.float32(LEVELS / max(high - low, 1.0)))
 
 
 def describe(plane: Plane, seen: Mask) -> Features:
@@ -89,7 +93,7 @@ def _shrunk(seen: Mask) -> Mask:
     return np.asarray(cv2.erode(seen.astype(np.uint8), kernel, borderValue=1), bool)
 
 
-def seen_part(image: npt.NDArray[np.generic]) -> Mask:
+def seen_part(image: Image) -> Mask:
     """[H, W] bool: False on the uniform ground that an image was warped onto, as undistortion and padding leave it."""
     plane = image.astype(np.float32)
     kernel = np.ones((3, 3), np.uint8)
@@ -110,3 +114,11 @@ def seen_part(image: npt.NDArray[np.generic]) -> Mask:
         return seen
     hull = cv2.contourArea(cv2.convexHull(points))
     return seen if seen.sum() >= CONVEX * hull else everything
+
+
+def richness(plane: Plane, seen: Mask) -> float:
+    """The share of an image's pixels whose gradient stands out of its noise, 0..1."""
+    smooth = cv2.GaussianBlur(plane, (0, 0), GRADIENT_SIGMA_PX)
+    across, down = (cv2.Scharr(smooth, cv2.CV_32F, dx, 1 - dx, scale=1 / 32) for dx in (1, 0))
+    clear = (across * across + down * down > OUTSTANDING * noise_energy(plane, seen)) & _shrunk(seen)
+    return float(clear.mean())

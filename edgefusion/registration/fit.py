@@ -8,35 +8,41 @@ import cv2
 import numpy as np
 
 from edgefusion.core.geometry import Matrix, Size
-from edgefusion.registration.projective import NAMES, Model, change, moved, normaliser
+from edgefusion.registration.projective import PARAMETERS, Mapping, Model, change, grid, moved, normaliser
 from edgefusion.registration.surfaces import Stack, Surfaces
 
-STEP_PX = 0.5
-ROUNDS = 30
+STEP_PX, ROUNDS, MARGIN = 0.5, 30, 4
+
 PRIOR = 0.02
-"""Of shear and perspective, against the mean match of a block: a rig's cameras look nearly the same way."""
+"""Of what a rig seldom shows, against the best match of a mean block: its cameras look nearly the same way."""
 
 USUAL = 0.05
-"""Shear and perspective of a rig, as displacement of a corner by the half diagonal."""
+"""That, as the displacement of a corner in half diagonals."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A change of a registration.
+    """A change of a map.
 
     Attributes:
-        parameters: in normalised coordinates.
-        matrix: [3, 3] in pixels of the working size: to be applied before the registration.
-        covariance: [P, P] of the parameters, from how much the blocks disagree.
-        score: mean match of the blocks, as far as they have edges.
-        matches: [B] match of each block.
+        parameters: [P] in normalised coordinates.
+        mapping: the map after the change, at the working size.
+        covariance: [P, P] of the parameters: from how differently the blocks pull.
+        score: mean match of the blocks, -1..1.
     """
 
     parameters: Matrix
-    matrix: Matrix
+    mapping: Mapping
     covariance: Matrix
     score: float
-    matches: Matrix
+
+    def uncertainty_px(self, size_px: Size) -> float:
+        """Expected displacement, mean over a 9x9 grid of an image of that size."""
+        norm = normaliser(size_px)
+        points = grid(size_px) @ norm[:2, :2].T + norm[:2, 2]
+        _, slopes = moved(np.zeros(len(self.parameters)), points, self.mapping.lens)
+        variances = np.einsum("bip,pq,biq->b", slopes, self.covariance, slopes)
+        return float(np.sqrt(np.maximum(variances, 0)).mean() / norm[0, 0])
 
 
 class _Sampler:
@@ -44,90 +50,111 @@ class _Sampler:
 
     def __init__(self, values: Stack, blur_px: float) -> None:
         count, side, _ = values.shape
-        self.side, self.middle = side, side // 2
-        smooth = [cv2.GaussianBlur(each, (0, 0), blur_px) for each in values] if blur_px else values
-        padded = [cv2.copyMakeBorder(each, 4, 4, 4, 4, cv2.BORDER_REPLICATE) for each in smooth]
+        self.middle = side // 2
+        smooth = [cv2.GaussianBlur(each, (0, 0), blur_px) for each in values] if blur_px else list(values)
+        padded = [cv2.copyMakeBorder(each, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REPLICATE) for each in smooth]
         self.atlas = np.concatenate(padded).astype(np.float32)
-        self.rows = np.arange(count) * (side + 8) + 4 + self.middle
+        self.rows = np.arange(count) * (side + 2 * MARGIN)
 
     def at(self, shifts: Matrix) -> Matrix:
-        """[B] values at shifts [B, 2]; beyond the surface, its edge's."""
-        inside = np.clip(shifts, -self.middle - 1, self.middle + 1)
-        x = (inside[:, 0] + 4 + self.middle).astype(np.float32)[None]
-        y = (inside[:, 1] + self.rows).astype(np.float32)[None]
-        return np.asarray(cv2.remap(self.atlas, x, y, cv2.INTER_CUBIC)[0], np.float64)
+        """[B] values at shifts [B, 2]; beyond a surface, its edge's."""
+        places = np.clip(shifts, -self.middle - 1, self.middle + 1) + MARGIN + self.middle
+        x, y = places[:, 0], places[:, 1] + self.rows
+        sampled = cv2.remap(self.atlas, x.astype(np.float32)[None], y.astype(np.float32)[None], cv2.INTER_CUBIC)
+        return np.asarray(sampled[0], np.float64)
 
     def near(self, shifts: Matrix) -> tuple[Matrix, Matrix, Matrix]:
         """Values [B], slopes [B, 2] and curvatures [B, 2, 2] at shifts [B, 2]."""
-        s = STEP_PX
-        (v, r, l, d, u, rd, ru, ld, lu) = (  # noqa: E741
-            self.at(shifts + np.array(step))
-            for step in ((0, 0), (s, 0), (-s, 0), (0, s), (0, -s), (s, s), (s, -s), (-s, s), (-s, -s))
-        )
-        slopes = np.stack([r - l, d - u], axis=1) / (2 * s)
-        xx, yy, xy = (r - 2 * v + l) / s**2, (d - 2 * v + u) / s**2, (rd - ru - ld + lu) / (4 * s * s)
-        return v, slopes, np.stack([np.stack([xx, xy], -1), np.stack([xy, yy], -1)], -2)
+        steps = STEP_PX * np.stack(np.meshgrid((-1, 0, 1), (-1, 0, 1)), -1).reshape(9, 1, 2)
+        v = [self.at(shifts + step) for step in steps]
+        slopes = np.stack([v[5] - v[3], v[7] - v[1]], axis=1) / (2 * STEP_PX)
+        across, down = v[5] - 2 * v[4] + v[3], v[7] - 2 * v[4] + v[1]
+        mixed = (v[8] - v[6] - v[2] + v[0]) / 4
+        bends = np.stack([across, mixed, mixed, down], -1).reshape(-1, 2, 2) / STEP_PX**2
+        return v[4], slopes, bends
 
 
-def fit(
-    given: Surfaces, size_px: Size, *, model: Model, blur_px: float = 0.0, before: Matrix | None = None,
-    include: Matrix | None = None,
-) -> Fit:  # fmt: skip
-    """The change with the highest sum of the blocks' matches: a block whose match lies elsewhere does not pull.
+@dataclass(frozen=True)
+class _State:
+    """The sum of the matches at some parameters."""
+
+    total: float
+    pulls: Matrix
+    gradient: Matrix
+    hessian: Matrix
+    score: float
+
+
+class _Objective:
+    """What is made as large as can be: the blocks' matches, less what a rig seldom shows."""
+
+    def __init__(self, given: Surfaces, size_px: Size, mapping: Mapping, *, before: Matrix, blur_px: float) -> None:
+        norm = normaliser(size_px)
+        self.points = given.centres @ norm[:2, :2].T + norm[:2, 2]
+        self.scale_px, self.lens, self.before = 1 / norm[0, 0], mapping.lens, before
+        self.sampler = _Sampler(given.values, blur_px)
+        self.prior = _prior(len(before)) * PRIOR * float(np.maximum(given.values.max(axis=(1, 2)), 0).sum() + 1e-6)
+
+    def at(self, parameters: Matrix) -> _State:
+        shifts, slopes = moved(parameters, self.points, self.lens)
+        values, gradients, bends = self.sampler.near(shifts * self.scale_px)
+        slopes = slopes * self.scale_px
+        pulls = np.einsum("bi,bip->bp", gradients, slopes)
+        hessian = np.einsum("bip,bij,bjq->pq", slopes, _concave(bends), slopes) + np.diag(self.prior)
+        off = self.before + parameters
+        total = float(values.sum() - 0.5 * (self.prior * off**2).sum())
+        return _State(total, pulls, pulls.sum(axis=0) - self.prior * off, hessian, float(values.mean()))
+
+
+def fit(given: Surfaces, size_px: Size, mapping: Mapping, *, model: Model, before: Matrix, blur_px: float) -> Fit:
+    """The change with the highest sum of the blocks' matches, by Levenberg and Marquardt's steps.
+
+    A block whose match lies elsewhere, for something moves there or stands nearer, has no slope here and does not pull.
 
     Args:
         given: the surfaces.
         size_px: the working size.
+        mapping: about which they were made.
         model: what may change.
+        before: [P] of that model: what was changed already since the start, a similarity.
         blur_px: of the surfaces: to come from farther away.
-        before: [P] shear and perspective that the registration has already, which the prior holds against it.
-        include: [B] weights of the blocks.
     """
-    norm = normaliser(size_px)
-    points = given.centres @ norm[:2, :2].T + norm[:2, 2]
-    sampler = _Sampler(given.values, blur_px)
-    weights = np.ones(len(points)) if include is None else include
-    scale = 1 / norm[0, 0]
-    parameters, had = np.zeros(NAMES[model]), np.zeros(NAMES[model]) if before is None else before
-    prior = _prior(model) * PRIOR * max(float(np.mean(np.maximum(given.values.max(axis=(1, 2)), 0))), 1e-6) * weights.sum()
-
-    def look(p: Matrix) -> tuple[float, Matrix, Matrix, Matrix, Matrix]:
-        mapped, slopes = moved(p, points)
-        values, gradient, curvature = sampler.near((mapped - points) * scale)
-        pulls = np.einsum("bi,bip->bp", gradient, slopes) * scale * weights[:, None]
-        bends = _concave(curvature) * weights[:, None, None]
-        hessian = np.einsum("bip,bij,bjq->pq", slopes, bends, slopes) * scale**2 + np.diag(prior)
-        total = float((values * weights).sum() - 0.5 * (prior * (had + p) ** 2).sum())
-        return total, pulls, pulls.sum(axis=0) - prior * (had + p), hessian, values
-
-    now, damping = look(parameters), 1e-3
+    objective = _Objective(given, size_px, mapping, before=before, blur_px=blur_px)
+    parameters = np.zeros(PARAMETERS[model])
+    now, damping = objective.at(parameters), 1e-3
     for _ in range(ROUNDS):
-        lifted = now[3] + damping * np.diag(np.diag(now[3]) + 1e-9 * np.trace(now[3]) + 1e-12)
-        step = np.linalg.solve(lifted, now[2])
-        after = look(parameters + step)
-        if after[0] > now[0]:
+        diagonal = np.diag(now.hessian)
+        step = np.linalg.solve(now.hessian + damping * np.diag(diagonal + 1e-9 * diagonal.sum() + 1e-12), now.gradient)
+        after = objective.at(parameters + step)
+        if after.total > now.total:
             parameters, now, damping = parameters + step, after, max(damping / 5, 1e-6)
-            if np.abs(step).max() * scale < 1e-3:
+            if np.abs(step).max() * objective.scale_px < 1e-3:
                 break
         else:
             damping *= 6
-            if damping > 1e6:
-                break
-    _, pulls, _, hessian, values = now
-    inverse = np.linalg.pinv(hessian, hermitian=True)
-    covariance = inverse @ (pulls.T @ pulls) @ inverse
-    matrix = np.linalg.inv(norm) @ change(parameters) @ norm
-    return Fit(parameters, np.asarray(matrix), covariance, float((values * weights).sum() / weights.sum()), values)
+    return Fit(parameters, _changed(mapping, parameters, size_px), _covariance(now), now.score)
 
 
-def _prior(model: Model) -> Matrix:
+def _changed(mapping: Mapping, parameters: Matrix, size_px: Size) -> Mapping:
+    norm = normaliser(size_px)
+    matrix = mapping.matrix @ np.linalg.inv(norm) @ change(parameters) @ norm
+    lens = mapping.lens + (float(parameters[8]) if len(parameters) == PARAMETERS["lens"] else 0.0)
+    return Mapping(np.asarray(matrix / matrix[2, 2]), lens)
+
+
+def _covariance(state: _State) -> Matrix:
+    """The sandwich of M-estimation, each block's pull being one observation."""
+    inverse = np.linalg.pinv(state.hessian, hermitian=True)
+    return np.asarray(inverse @ (state.pulls.T @ state.pulls) @ inverse)
+
+
+def _prior(count: int) -> Matrix:
     """[P] how strongly each parameter is held to 0."""
-    if model == "similarity":
-        return np.zeros(4)
-    return np.array([0.02, 0.02, 0, 0.02, 0.02, 0, 1.0, 1.0]) / USUAL**2
+    strengths = np.array([0.02, 0.02, 0, 0.02, 0.02, 0, 1.0, 1.0, 0.25]) / USUAL**2
+    return np.zeros(count) if count == PARAMETERS["similarity"] else strengths[:count]
 
 
-def _concave(curvature: Matrix) -> Matrix:
-    """[B, 2, 2]: minus the curvature where it is a peak's, else what keeps a step short."""
-    values, axes = np.linalg.eigh(-curvature)
+def _concave(bends: Matrix) -> Matrix:
+    """[B, 2, 2]: minus the curvature where it is a peak's, 0 along directions in which it is not."""
+    values, axes = np.linalg.eigh(-bends)
     return np.asarray((axes * np.maximum(values, 0)[:, None, :]) @ np.swapaxes(axes, 1, 2))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from edgefusion.core.errors import InputError
 from edgefusion.core.geometry import Matrix, Size, resize_map
-from edgefusion.registration.features import Features, Mask, Plane, describe, seen_part, stretch
+from edgefusion.registration.features import Features, Image, Mask, Plane, describe, seen_part, stretch
+from edgefusion.registration.projective import Mapping, look_through, lookup
 
 SMALLEST_PX = 48
 """Of an image's shorter side."""
@@ -19,24 +20,14 @@ SMALLEST_PX = 48
 
 @dataclass(frozen=True)
 class View:
-    """An image at its own size: stretched, and where it shows something."""
+    """An image at some size: stretched, and where it shows something."""
 
     plane: Plane
     seen: Mask
 
-    @classmethod
-    def of(cls, image: npt.NDArray[np.generic], where: str) -> View:
-        """Raises InputError if it is no [H, W] image, or too small."""
-        if image.ndim != 2 or min(image.shape) < SMALLEST_PX:
-            raise InputError(
-                f"an image of shape {image.shape} cannot be registered", where=where,
-                remedy=f"give one channel, {SMALLEST_PX} pixels or more high and wide",
-            )  # fmt: skip
-        seen = seen_part(image)
-        return cls(stretch(image, seen), seen)
-
     @property
     def size_px(self) -> Size:
+        """(width, height)."""
         return self.plane.shape[1], self.plane.shape[0]
 
     def at(self, size_px: Size) -> View:
@@ -49,6 +40,21 @@ class View:
             return View(small, np.ones(small.shape, bool))
         share = cv2.resize(self.seen.astype(np.float32), size_px, interpolation=shrink)
         return View(small, np.asarray(share > 0.99, bool))
+
+
+def view(image: Image, *, where: str) -> View:
+    """An image as the camera gave it, any integer or real type.
+
+    Raises:
+        InputError: it is not [H, W], or too small.
+    """
+    if image.ndim != 2 or min(image.shape) < SMALLEST_PX:
+        raise InputError(
+            f"an image of shape {image.shape} cannot be registered", where=where,
+            remedy=f"give one channel, {SMALLEST_PX} pixels or more high and wide",
+        )  # fmt: skip
+    seen = seen_part(image)
+    return View(stretch(image, seen), seen)
 
 
 @dataclass(frozen=True)
@@ -94,27 +100,36 @@ class Level:
 
     @property
     def size_px(self) -> Size:
+        """(width, height) that all is compared at: the visible image's."""
         return self.visible.size_px
+
+    @property
+    def shrink(self) -> float:
+        """Pixels here to one of the visible image."""
+        return float(self.from_visible[0, 0])
 
     @cached_property
     def visible_features(self) -> Features:
+        """Edges of the visible image."""
         return describe(self.visible.plane, self.visible.seen)
 
-    def here(self, registration: Matrix) -> Matrix:
-        """A registration of the images' own sizes, for the sizes here."""
-        return np.asarray(self.from_thermal @ registration @ np.linalg.inv(self.from_visible))
+    def here(self, mapping: Mapping) -> Mapping:
+        """A map between the images' own sizes, for the sizes here."""
+        return replace(mapping, matrix=self.from_thermal @ mapping.matrix @ np.linalg.inv(self.from_visible))
 
-    def native(self, registration: Matrix) -> Matrix:
+    def native(self, mapping: Mapping) -> Mapping:
         """The inverse of ``here``."""
-        matrix = np.linalg.inv(self.from_thermal) @ registration @ self.from_visible
-        return np.asarray(matrix / matrix[2, 2])
+        matrix = np.linalg.inv(self.from_thermal) @ mapping.matrix @ self.from_visible
+        return replace(mapping, matrix=matrix / matrix[2, 2])
 
-    def thermal_features(self, registration: Matrix) -> Features:
-        """Edges of thermal where the visible pixels have them, through a registration of the sizes here."""
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        size = self.size_px
-        plane = cv2.warpPerspective(
-            self.thermal.plane, registration, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
-        )
-        seen = cv2.warpPerspective(self.thermal.seen.astype(np.uint8) * 255, registration, size, flags=flags) == 255
-        return describe(np.asarray(plane, np.float32), np.asarray(seen, bool))
+
+def thermal_features(levels: Sequence[Level], mapping: Mapping) -> list[Features]:
+    """Edges of thermal where the visible pixels have them, through a map of the working size, of each pair."""
+    at = lookup(mapping, levels[0].size_px)
+    return [_through(level.thermal, at) for level in levels]
+
+
+def _through(thermal: View, at: tuple[Plane, Plane]) -> Features:
+    plane = look_through(thermal.plane, at, cv2.BORDER_REPLICATE)
+    seen = look_through(thermal.seen.astype(np.float32), at, cv2.BORDER_CONSTANT) > 0.999
+    return describe(plane, np.asarray(seen, bool))

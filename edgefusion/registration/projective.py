@@ -1,53 +1,87 @@
-"""Small changes of a registration: their parameters, what they do to points, and back."""
+"""The map between the cameras while it is sought: a homography and, if asked for, one radial term of the lenses."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
-from edgefusion.core.geometry import Matrix, Size
+from edgefusion.core.geometry import Matrix, Size, apply
 
-Model = Literal["similarity", "homography"]
+Model = Literal["similarity", "homography", "lens"]
+"""What may change: shift, turn and scale; all eight of a homography; those and one radial term."""
 
-NAMES: dict[Model, int] = {"similarity": 4, "homography": 8}
-"""Number of parameters."""
+PARAMETERS: dict[Model, int] = {"similarity": 4, "homography": 8, "lens": 9}
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """From a visible pixel to a thermal one.
+
+    Attributes:
+        matrix: [3, 3] homography, applied last.
+        lens: radial term, applied first: a point at r half diagonals from the visible image's centre is moved to
+            r * (1 + lens * r^2).
+    """
+
+    matrix: Matrix
+    lens: float = 0.0
+
+    def points(self, points: npt.ArrayLike, size_px: Size) -> Matrix:
+        """Where [N, 2] pixels of a visible image of ``size_px`` lie in thermal."""
+        given = np.asarray(points, np.float64)
+        if not self.lens:
+            return apply(self.matrix, given)
+        norm = normaliser(size_px)
+        return apply(self.matrix @ np.linalg.inv(norm), bent(apply(norm, given), self.lens))
 
 
 def normaliser(size_px: Size) -> Matrix:
     """[3, 3] from pixels of an image to coordinates with its centre at 0 and its corners at a distance of 1."""
     half = np.hypot(*size_px) / 2
-    return np.array([[1 / half, 0, -(size_px[0] - 1) / 2 / half], [0, 1 / half, -(size_px[1] - 1) / 2 / half], [0, 0, 1]])
+    x, y = ((side - 1) / 2 / half for side in size_px)
+    return np.array([[1 / half, 0, -x], [0, 1 / half, -y], [0, 0, 1]])
+
+
+def bent(points: Matrix, lens: float) -> Matrix:
+    """Normalised points [N, 2] after the radial term."""
+    return np.asarray(points * (1 + lens * (points**2).sum(axis=1, keepdims=True)))
 
 
 def change(parameters: Matrix) -> Matrix:
-    """[3, 3] in normalised coordinates: of a similarity (turn-free scale, turn, shift) or of a homography."""
-    if len(parameters) == 4:
+    """[3, 3] in normalised coordinates: of a similarity or of a homography (a lens term is none of its business)."""
+    if len(parameters) == PARAMETERS["similarity"]:
         a, b, x, y = parameters
         return np.array([[1 + a, -b, x], [b, 1 + a, y], [0, 0, 1]])
-    return np.eye(3) + np.append(parameters, 0).reshape(3, 3)
+    return np.asarray(np.eye(3) + np.append(parameters[:8], 0).reshape(3, 3))
 
 
-def parameters_of(matrix: Matrix, model: Model) -> Matrix:
-    """The inverse of ``change``, for a matrix of that model."""
-    flat = (matrix / matrix[2, 2] - np.eye(3)).ravel()
-    return flat[[0, 3, 2, 5]] if model == "similarity" else flat[:8]
+def moved(parameters: Matrix, points: Matrix, lens: float) -> tuple[Matrix, Matrix]:
+    """Where normalised points [N, 2] go beyond where the present lens term sends them, and how that depends.
 
-
-def moved(parameters: Matrix, points: Matrix) -> tuple[Matrix, Matrix]:
-    """Where normalised points [N, 2] go, and [N, 2, P]: how that depends on the parameters."""
-    homogeneous = np.column_stack([points, np.ones(len(points))])
+    Returns:
+        [N, 2] displacements, and [N, 2, P] their slopes.
+    """
+    more = parameters[8] if len(parameters) == PARAMETERS["lens"] else 0.0
+    start = bent(points, lens + more)
+    homogeneous = np.column_stack([start, np.ones(len(points))])
     mapped = homogeneous @ change(parameters).T
     flat = mapped[:, :2] / mapped[:, 2:]
-    return flat, _slopes(homogeneous, flat, mapped[:, 2], len(parameters))
+    slopes = _slopes(homogeneous, flat, mapped[:, 2], len(parameters))
+    if len(parameters) == PARAMETERS["lens"]:
+        slopes[:, :, 8] = points * (points**2).sum(axis=1, keepdims=True)
+    return flat - bent(points, lens), slopes
 
 
 def _slopes(homogeneous: Matrix, flat: Matrix, depth: Matrix, count: int) -> Matrix:
     slopes = np.zeros((len(flat), 2, count))
-    u, v = homogeneous[:, 0], homogeneous[:, 1]
-    if count == 4:
-        slopes[:, 0] = np.column_stack([u, -v, np.ones_like(u), np.zeros_like(u)])
-        slopes[:, 1] = np.column_stack([v, u, np.zeros_like(u), np.ones_like(u)])
+    if count == PARAMETERS["similarity"]:
+        u, v, one = homogeneous.T
+        slopes[:, 0] = np.column_stack([u, -v, one, 0 * one])
+        slopes[:, 1] = np.column_stack([v, u, 0 * one, one])
         return slopes
     rows = homogeneous / depth[:, None]
     slopes[:, 0, :3], slopes[:, 1, 3:6] = rows, rows
@@ -59,5 +93,26 @@ def similarity(*, turn_deg: float, scale: float, about: Size) -> Matrix:
     """[3, 3]: turned and scaled about the centre of an image."""
     norm = normaliser(about)
     angle = np.deg2rad(turn_deg)
-    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-    return np.asarray(np.linalg.inv(norm) @ np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ norm)
+    a, b = scale * np.cos(angle) - 1, scale * np.sin(angle)
+    return np.asarray(np.linalg.inv(norm) @ change(np.array([a, b, 0, 0])) @ norm)
+
+
+def grid(size_px: Size, count: int = 9) -> Matrix:
+    """[N, 2] pixels, ``count`` by ``count``, from corner to corner of an image."""
+    x, y = (np.linspace(0, side - 1, count) for side in size_px)
+    return np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+
+
+def lookup(mapping: Mapping, size_px: Size) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Where each pixel of a visible image of ``size_px`` lies in thermal: x and y, [H, W] each, for ``cv2.remap``."""
+    columns, rows = np.meshgrid(np.arange(size_px[0], dtype=np.float64), np.arange(size_px[1], dtype=np.float64))
+    points = np.column_stack([columns.ravel(), rows.ravel()])
+    x, y = mapping.points(points, size_px).T.astype(np.float32).reshape(2, size_px[1], size_px[0])
+    return x, y
+
+
+def look_through(
+    plane: npt.NDArray[np.float32], at: tuple[npt.NDArray[np.float32], ...], border: int
+) -> npt.NDArray[np.float32]:
+    """A plane at the places of ``lookup``."""
+    return np.asarray(cv2.remap(plane, at[0], at[1], cv2.INTER_LINEAR, borderMode=border), np.float32)

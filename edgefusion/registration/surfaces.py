@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from edgefusion.core.geometry import Matrix, Size
 from edgefusion.registration.features import Features
-from edgefusion.registration.levels import Level
+from edgefusion.registration.levels import Level, thermal_features
+from edgefusion.registration.projective import Mapping
 
 Stack = npt.NDArray[np.float32]
 
@@ -34,7 +35,8 @@ class Surfaces:
 
     @property
     def radius_px(self) -> int:
-        return self.values.shape[1] // 2
+        """The largest shift."""
+        return int(self.values.shape[1]) // 2
 
 
 def blocks(size_px: Size, side_px: int) -> list[tuple[int, int]]:
@@ -46,30 +48,26 @@ def blocks(size_px: Size, side_px: int) -> list[tuple[int, int]]:
     return [(x, y) for y in rows for x in columns]
 
 
-def surfaces(
-    levels: Sequence[Level], registration: Matrix, *, block_px: int, radius_px: int, weights: Matrix | None = None
-) -> Surfaces:
+def surfaces(levels: Sequence[Level], mapping: Mapping, *, block_px: int, radius_px: int) -> Surfaces:
     """The surfaces of several pairs at one working size, averaged.
 
     Args:
         levels: the pairs.
-        registration: [3, 3] at that size, about which thermal is sought.
+        mapping: at that size, about which thermal is sought.
         block_px: side of a block.
         radius_px: largest shift.
-        weights: of each pair.
     """
     corners = blocks(levels[0].size_px, block_px)
-    total: Stack | None = None
-    shares = np.ones(len(levels)) if weights is None else weights
-    for level, share in zip(levels, shares / shares.sum(), strict=True):
-        here = _correlate(level, registration, corners, block_px, radius_px) * np.float32(share)
-        total = here if total is None else total + here
-    assert total is not None
-    return Surfaces(np.array(corners, np.float64) + (block_px - 1) / 2, total)
+    thermal = thermal_features(levels, mapping)
+    total = sum(
+        _correlate(level.visible_features, theirs, corners, block_px, radius_px)
+        for level, theirs in zip(levels, thermal, strict=True)
+    )
+    return Surfaces(np.array(corners, np.float64) + (block_px - 1) / 2, np.asarray(total / np.float32(len(levels))))
 
 
-def _correlate(level: Level, registration: Matrix, corners: list[tuple[int, int]], block: int, radius: int) -> Stack:
-    visible, thermal = level.visible_features, _padded(level.thermal_features(registration), radius)
+def _correlate(visible: Features, seen: Features, corners: list[tuple[int, int]], block: int, radius: int) -> Stack:
+    thermal = _padded(seen, radius)
     ours = _energies(visible.edges, block)
     theirs = _energies(thermal, block)
     window = 2 * radius + 1
