@@ -14,7 +14,7 @@ from edgefusion.registration.coarse import Search
 from edgefusion.registration.features import Image
 from edgefusion.registration.levels import Pair
 from edgefusion.registration.projective import Mapping, Model
-from edgefusion.registration.refine import KEPT, LAST, SECOND, Candidate, candidates, refine, scale_of
+from edgefusion.registration.refine import KEPT, LAST, SECOND, Candidate, candidates, misfit_px, refine, scale_of
 from edgefusion.registration.refusals import Rejected
 
 OUTLIER = 0.5
@@ -27,9 +27,10 @@ class Estimate:
 
     Attributes:
         matrix: [3, 3] homography from a visible pixel to a thermal one, both native.
-        lens: radial term, applied before it (``Mapping.lens``); 0 unless the model has one.
-        size_px: (width, height) of the visible images.
-        uncertainty_px: expected displacement in visible pixels, mean over a 9x9 grid.
+        lens: radial term, applied after it (``Mapping.lens``); 0 unless the model has one.
+        thermal_size_px: (width, height) of the thermal images, to which the radial term is relative.
+        uncertainty_px: expected displacement in visible pixels, mean over a 9x9 grid: from how differently the blocks
+            pull, and from what a richer model would have said.
         support: share of the image's blocks that agree when asked alone, 0..1.
         score: mean match of the blocks, -1..1.
         used: indices of the pairs that it rests on.
@@ -38,7 +39,7 @@ class Estimate:
 
     matrix: Matrix
     lens: float
-    size_px: Size
+    thermal_size_px: Size
     uncertainty_px: float
     support: float
     score: float
@@ -47,7 +48,7 @@ class Estimate:
 
     def points(self, points: npt.ArrayLike) -> Matrix:
         """Where [N, 2] visible pixels lie in thermal."""
-        return Mapping(self.matrix, self.lens).points(points, self.size_px)
+        return Mapping(self.matrix, self.lens).points(points, self.thermal_size_px)
 
 
 def estimate(
@@ -77,9 +78,11 @@ def estimate(
     if best is None or sure < refusals.LEAST_SUPPORT:
         raise refusals.unrelated(sure, len(pool))
     agreeing, outliers = _agreeing(kept, best.mapping)
-    last = refine([pair for _, pair in agreeing], best, LAST, model=model)
+    chosen = [pair for _, pair in agreeing]
+    last = refine(chosen, best, LAST, model=model)
+    uncertainty = float(np.hypot(last.uncertainty_px, misfit_px(chosen, last, model)))
     return Estimate(
-        last.mapping.matrix, last.mapping.lens, pool[0].visible.size_px, last.uncertainty_px, sure, last.score,
+        last.mapping.matrix, last.mapping.lens, pool[0].thermal.size_px, last.uncertainty_px, sure, last.score,
         tuple(index for index, _ in agreeing), tuple(sorted((*blank, *outliers), key=lambda each: each.index)),
     )  # fmt: skip
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edgefusion.core.geometry import Matrix, Size
+from edgefusion.core.geometry import Matrix, Size, apply
+from edgefusion.registration.levels import Level
 from edgefusion.registration.projective import PARAMETERS, Mapping, Model, change, grid, moved, normaliser
 from edgefusion.registration.surfaces import Stack, Surfaces
 
@@ -27,22 +28,15 @@ class Fit:
     Attributes:
         parameters: [P] in normalised coordinates.
         mapping: the map after the change, at the working size.
-        covariance: [P, P] of the parameters: from how differently the blocks pull.
+        uncertainty_px: expected displacement, mean over a 9x9 grid, in working pixels: from how differently the blocks
+            pull.
         score: mean match of the blocks, -1..1.
     """
 
     parameters: Matrix
     mapping: Mapping
-    covariance: Matrix
+    uncertainty_px: float
     score: float
-
-    def uncertainty_px(self, size_px: Size) -> float:
-        """Expected displacement, mean over a 9x9 grid of an image of that size."""
-        norm = normaliser(size_px)
-        points = grid(size_px) @ norm[:2, :2].T + norm[:2, 2]
-        _, slopes = moved(np.zeros(len(self.parameters)), points, self.mapping.lens)
-        variances = np.einsum("bip,pq,biq->b", slopes, self.covariance, slopes)
-        return float(np.sqrt(np.maximum(variances, 0)).mean() / norm[0, 0])
 
 
 class _Sampler:
@@ -88,15 +82,16 @@ class _State:
 class _Objective:
     """What is made as large as can be: the blocks' matches, less what a rig seldom shows."""
 
-    def __init__(self, given: Surfaces, size_px: Size, mapping: Mapping, *, before: Matrix, blur_px: float) -> None:
-        norm = normaliser(size_px)
+    def __init__(self, given: Surfaces, level: Level, mapping: Mapping, *, before: Matrix, blur_px: float) -> None:
+        norm = normaliser(level.size_px)
         self.points = given.centres @ norm[:2, :2].T + norm[:2, 2]
-        self.scale_px, self.lens, self.before = 1 / norm[0, 0], mapping.lens, before
+        self.scale_px, self.before = 1 / norm[0, 0], before
+        self.bend = mapping.bend(given.centres, level.thermal.size_px) * norm[0, 0]
         self.sampler = _Sampler(given.values, blur_px)
         self.prior = _prior(len(before)) * PRIOR * float(np.maximum(given.values.max(axis=(1, 2)), 0).sum() + 1e-6)
 
     def at(self, parameters: Matrix) -> _State:
-        shifts, slopes = moved(parameters, self.points, self.lens)
+        shifts, slopes = moved(parameters, self.points, self.bend)
         values, gradients, bends = self.sampler.near(shifts * self.scale_px)
         slopes = slopes * self.scale_px
         pulls = np.einsum("bi,bip->bp", gradients, slopes)
@@ -106,20 +101,20 @@ class _Objective:
         return _State(total, pulls, pulls.sum(axis=0) - self.prior * off, hessian, float(values.mean()))
 
 
-def fit(given: Surfaces, size_px: Size, mapping: Mapping, *, model: Model, before: Matrix, blur_px: float) -> Fit:
+def fit(given: Surfaces, level: Level, mapping: Mapping, *, model: Model, before: Matrix, blur_px: float) -> Fit:
     """The change with the highest sum of the blocks' matches, by Levenberg and Marquardt's steps.
 
     A block whose match lies elsewhere, for something moves there or stands nearer, has no slope here and does not pull.
 
     Args:
         given: the surfaces.
-        size_px: the working size.
+        level: any of the pairs that they were made of.
         mapping: about which they were made.
         model: what may change.
         before: [P] of that model: what was changed already since the start, a similarity.
         blur_px: of the surfaces: to come from farther away.
     """
-    objective = _Objective(given, size_px, mapping, before=before, blur_px=blur_px)
+    objective = _Objective(given, level, mapping, before=before, blur_px=blur_px)
     parameters = np.zeros(PARAMETERS[model])
     now, damping = objective.at(parameters), 1e-3
     for _ in range(ROUNDS):
@@ -132,7 +127,8 @@ def fit(given: Surfaces, size_px: Size, mapping: Mapping, *, model: Model, befor
                 break
         else:
             damping *= 6
-    return Fit(parameters, _changed(mapping, parameters, size_px), _covariance(now), now.score)
+    after_all = _changed(mapping, parameters, level.size_px)
+    return Fit(parameters, after_all, _uncertainty_px(now, level, mapping), now.score)
 
 
 def _changed(mapping: Mapping, parameters: Matrix, size_px: Size) -> Mapping:
@@ -142,10 +138,15 @@ def _changed(mapping: Mapping, parameters: Matrix, size_px: Size) -> Mapping:
     return Mapping(np.asarray(matrix / matrix[2, 2]), lens)
 
 
-def _covariance(state: _State) -> Matrix:
-    """The sandwich of M-estimation, each block's pull being one observation."""
+def _uncertainty_px(state: _State, level: Level, mapping: Mapping) -> float:
+    """From the sandwich covariance of M-estimation, each block's pull being one observation."""
     inverse = np.linalg.pinv(state.hessian, hermitian=True)
-    return np.asarray(inverse @ (state.pulls.T @ state.pulls) @ inverse)
+    covariance = inverse @ (state.pulls.T @ state.pulls) @ inverse
+    norm, places = normaliser(level.size_px), grid(level.size_px)
+    bend = mapping.bend(places, level.thermal.size_px) * norm[0, 0]
+    _, slopes = moved(np.zeros(len(covariance)), apply(norm, places), bend)
+    variances = np.einsum("bip,pq,biq->b", slopes, covariance, slopes)
+    return float(np.sqrt(np.maximum(variances, 0)).mean() / norm[0, 0])
 
 
 def _prior(count: int) -> Matrix:

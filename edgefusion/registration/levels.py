@@ -125,7 +125,7 @@ class Level:
 
 def thermal_features(levels: Sequence[Level], mapping: Mapping) -> list[Features]:
     """Edges of thermal where the visible pixels have them, through a map of the working size, of each pair."""
-    at = lookup(mapping, levels[0].size_px)
+    at = lookup(mapping, levels[0].size_px, levels[0].thermal.size_px)
     return [_through(level.thermal, at) for level in levels]
 
 

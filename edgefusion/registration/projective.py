@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from edgefusion.core.geometry import Matrix, Size, apply
 
+Plane = npt.NDArray[np.float32]
 Model = Literal["similarity", "homography", "lens"]
 """What may change: shift, turn and scale; all eight of a homography; those and one radial term."""
 
@@ -22,21 +23,29 @@ class Mapping:
     """From a visible pixel to a thermal one.
 
     Attributes:
-        matrix: [3, 3] homography, applied last.
-        lens: radial term, applied first: a point at r half diagonals from the visible image's centre is moved to
+        matrix: [3, 3] homography, applied first.
+        lens: radial term, applied last: a point at r half diagonals from the thermal image's centre is moved to
             r * (1 + lens * r^2).
     """
 
     matrix: Matrix
     lens: float = 0.0
 
-    def points(self, points: npt.ArrayLike, size_px: Size) -> Matrix:
-        """Where [N, 2] pixels of a visible image of ``size_px`` lie in thermal."""
-        given = np.asarray(points, np.float64)
+    def points(self, points: npt.ArrayLike, thermal_size_px: Size) -> Matrix:
+        """Where [N, 2] pixels of a visible image lie in a thermal image of this size."""
+        mapped = apply(self.matrix, points)
         if not self.lens:
-            return apply(self.matrix, given)
-        norm = normaliser(size_px)
-        return apply(self.matrix @ np.linalg.inv(norm), bent(apply(norm, given), self.lens))
+            return mapped
+        norm = normaliser(thermal_size_px)
+        ideal: Matrix = apply(norm, mapped)
+        return apply(_inverse(norm), ideal * (1 + self.lens * (ideal**2).sum(axis=1, keepdims=True)))
+
+    def bend(self, points: Matrix, thermal_size_px: Size) -> Matrix:
+        """[N, 2] how far, in visible pixels, a unit more of the radial term moves what visible pixels show."""
+        norm = normaliser(thermal_size_px)
+        squares = (apply(np.asarray(norm @ self.matrix), points) ** 2).sum(axis=1, keepdims=True)
+        centre = apply(_inverse(norm @ self.matrix), np.zeros((1, 2)))
+        return np.asarray((points - centre) * squares)
 
 
 def normaliser(size_px: Size) -> Matrix:
@@ -46,9 +55,8 @@ def normaliser(size_px: Size) -> Matrix:
     return np.array([[1 / half, 0, -x], [0, 1 / half, -y], [0, 0, 1]])
 
 
-def bent(points: Matrix, lens: float) -> Matrix:
-    """Normalised points [N, 2] after the radial term."""
-    return np.asarray(points * (1 + lens * (points**2).sum(axis=1, keepdims=True)))
+def _inverse(matrix: Matrix) -> Matrix:
+    return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
 def change(parameters: Matrix) -> Matrix:
@@ -59,21 +67,25 @@ def change(parameters: Matrix) -> Matrix:
     return np.asarray(np.eye(3) + np.append(parameters[:8], 0).reshape(3, 3))
 
 
-def moved(parameters: Matrix, points: Matrix, lens: float) -> tuple[Matrix, Matrix]:
-    """Where normalised points [N, 2] go beyond where the present lens term sends them, and how that depends.
+def moved(parameters: Matrix, points: Matrix, bend: Matrix) -> tuple[Matrix, Matrix]:
+    """How far a change moves normalised points.
+
+    Args:
+        parameters: [P].
+        points: [N, 2].
+        bend: [N, 2] what a unit of the radial term adds (normalised ``Mapping.bend``).
 
     Returns:
         [N, 2] displacements, and [N, 2, P] their slopes.
     """
-    more = parameters[8] if len(parameters) == PARAMETERS["lens"] else 0.0
-    start = bent(points, lens + more)
-    homogeneous = np.column_stack([start, np.ones(len(points))])
+    homogeneous = np.column_stack([points, np.ones(len(points))])
     mapped = homogeneous @ change(parameters).T
     flat = mapped[:, :2] / mapped[:, 2:]
     slopes = _slopes(homogeneous, flat, mapped[:, 2], len(parameters))
-    if len(parameters) == PARAMETERS["lens"]:
-        slopes[:, :, 8] = points * (points**2).sum(axis=1, keepdims=True)
-    return flat - bent(points, lens), slopes
+    if len(parameters) < PARAMETERS["lens"]:
+        return flat - points, slopes
+    slopes[:, :, 8] = bend
+    return flat - points + parameters[8] * bend, slopes
 
 
 def _slopes(homogeneous: Matrix, flat: Matrix, depth: Matrix, count: int) -> Matrix:
@@ -103,16 +115,16 @@ def grid(size_px: Size, count: int = 9) -> Matrix:
     return np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
 
 
-def lookup(mapping: Mapping, size_px: Size) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Where each pixel of a visible image of ``size_px`` lies in thermal: x and y, [H, W] each, for ``cv2.remap``."""
+def lookup(
+    mapping: Mapping, size_px: Size, thermal_size_px: Size
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Where each pixel of a visible image lies in a thermal one: x and y, [H, W] each, for ``cv2.remap``."""
     columns, rows = np.meshgrid(np.arange(size_px[0], dtype=np.float64), np.arange(size_px[1], dtype=np.float64))
     points = np.column_stack([columns.ravel(), rows.ravel()])
-    x, y = mapping.points(points, size_px).T.astype(np.float32).reshape(2, size_px[1], size_px[0])
+    x, y = mapping.points(points, thermal_size_px).T.astype(np.float32).reshape(2, size_px[1], size_px[0])
     return x, y
 
 
-def look_through(
-    plane: npt.NDArray[np.float32], at: tuple[npt.NDArray[np.float32], ...], border: int
-) -> npt.NDArray[np.float32]:
+def look_through(plane: Plane, at: tuple[Plane, Plane], border: int) -> Plane:
     """A plane at the places of ``lookup``."""
     return np.asarray(cv2.remap(plane, at[0], at[1], cv2.INTER_LINEAR, borderMode=border), np.float32)

@@ -49,7 +49,9 @@ class Step:
 
 FIRST = (Step(COARSE_PX, 40, 10, 2.0, 1, 4, rigid=True), Step(COARSE_PX, 32, 6, 1.0, 2, 4))
 SECOND = (Step(320, 48, 8, 1.5, 2, 10),)
-LAST = (Step(640, 64, 6, 1.0, 2, 30),)
+MISFIT = (Step(320, 48, 6, 0.5, 1, 10),)
+"""One more, to learn what a richer model would have said."""
+LAST = (Step(640, 64, 6, 1.0, 2, 16),)
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,18 @@ def refine(pairs: Sequence[Pair], begun: Candidate, steps: Sequence[Step], *, mo
     return begun
 
 
+def misfit_px(pairs: Sequence[Pair], found: Candidate, model: Model) -> float:
+    """How far the next richer model would move the map, mean over a 9x9 grid, in visible pixels."""
+    if model == "lens":
+        return 0.0
+    richer: Model = "homography" if model == "similarity" else "lens"
+    begun = Candidate(found.mapping, np.zeros(PARAMETERS[richer]), found.score, found.uncertainty_px)
+    other = refine(pairs, begun, MISFIT, model=richer)
+    points, thermal = grid(pairs[0].visible.size_px), pairs[0].thermal.size_px
+    apart = found.mapping.points(points, thermal) - other.mapping.points(points, thermal)
+    return float(np.hypot(*apart.T).mean()) / scale_of(found.mapping.matrix)
+
+
 def _step(pairs: Sequence[Pair], begun: Candidate, step: Step, model: Model) -> Candidate:
     scale = scale_of(begun.mapping.matrix)
     levels = [pair.at(step.side_px, scale) for pair in pairs]
@@ -118,10 +132,10 @@ def _step(pairs: Sequence[Pair], begun: Candidate, step: Step, model: Model) -> 
         radius, blur = (step.radius_px, step.blur_px) if number == 0 else (max(step.radius_px // 2, 3), 0.5)
         given = surfaces(levels, mapping, block_px=step.block_px, radius_px=radius)
         before = had if len(had) == PARAMETERS[model] else np.zeros(PARAMETERS[model])
-        last = fit(given, first.size_px, mapping, model=model, before=before, blur_px=blur)
+        last = fit(given, first, mapping, model=model, before=before, blur_px=blur)
         mapping = last.mapping
         had = had + last.parameters if len(had) == PARAMETERS[model] else had
-    return Candidate(first.native(mapping), had, last.score, last.uncertainty_px(first.size_px) / first.shrink)
+    return Candidate(first.native(mapping), had, last.score, last.uncertainty_px / first.shrink)
 
 
 def distinct(found: Sequence[Candidate], pair: Pair) -> list[Candidate]:
@@ -130,7 +144,7 @@ def distinct(found: Sequence[Candidate], pair: Pair) -> list[Candidate]:
     points = grid(size)
     kept: list[tuple[Candidate, Matrix]] = []
     for each in sorted(found, key=lambda one: -one.score):
-        here = each.mapping.points(points, size)
+        here = each.mapping.points(points, pair.thermal.size_px)
         apart = APART * max(size) * scale_of(each.mapping.matrix)
         if all(np.hypot(*(here - there).T).mean() > apart for _, there in kept):
             kept.append((each, here))

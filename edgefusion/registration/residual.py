@@ -68,7 +68,7 @@ def residual(visible: Image, thermal: Image, registration: Matrix, *, model: Mod
         return _doubtful(f"nothing to register in {' and '.join(blank)}: hardly an edge", 0.0)
     mapping = level.here(Mapping(registration))
     given = surfaces([level], mapping, block_px=BLOCK_PX, radius_px=RADIUS_PX)
-    found = fit(given, level.size_px, mapping, model=model, before=np.zeros(PARAMETERS[model]), blur_px=BLUR_PX)
+    found = fit(given, level, mapping, model=model, before=np.zeros(PARAMETERS[model]), blur_px=BLUR_PX)
     support = evidence.agreement(given, around=_shifts(found, mapping, given.centres))
     if support < LEAST_SUPPORT:
         reach = RADIUS_PX / level.shrink
@@ -96,8 +96,9 @@ def _level(visible: Image, thermal: Image, registration: Matrix) -> Level:
 def _small(image: Image, factor: float) -> View:
     """Shrunk before it is stretched, which is cheaper; a live camera's image has no uniform ground to look for."""
     size = max(round(image.shape[1] * factor), 16), max(round(image.shape[0] * factor), 16)
-    known = image if image.dtype in (np.uint8, np.uint16, np.float32) else image.astype(np.float32)
-    small = cv2.resize(known, size, interpolation=cv2.INTER_AREA) if factor < 1 else known
+    small = image.astype(np.float32)
+    if factor < 1:
+        small = np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_AREA), np.float32)
     seen = np.ones(small.shape, bool)
     return View(stretch(small, seen), seen)
 
@@ -117,7 +118,7 @@ def _measured(level: Level, before: Mapping, found: Fit, support: float) -> Resi
     points = grid(size)
     away = float(np.hypot(*(apply(correction, points) - points).T).mean())
     turn = float(np.degrees(np.arctan2(correction[1, 0] - correction[0, 1], correction[0, 0] + correction[1, 1])))
-    uncertainty = found.uncertainty_px(level.size_px) / level.shrink
+    uncertainty = found.uncertainty_px / level.shrink
     return Residual(
         correction, (float(shift[0]), float(shift[1])), turn, scale_of(correction), away, uncertainty, support
     )
