@@ -82,7 +82,7 @@ def estimate(
     last = refine(chosen, best, LAST, model=model)
     uncertainty = float(np.hypot(last.uncertainty_px, misfit_px(chosen, last, model)))
     return Estimate(
-        last.mapping.matrix, last.mapping.lens, pool[0].thermal.size_px, last.uncertainty_px, sure, last.score,
+        last.mapping.matrix, last.mapping.lens, pool[0].thermal.size_px, uncertainty, sure, last.score,
         tuple(index for index, _ in agreeing), tuple(sorted((*blank, *outliers), key=lambda each: each.index)),
     )  # fmt: skip
 

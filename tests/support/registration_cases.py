@@ -118,7 +118,7 @@ def _slopes(image: Grey, shrink: float) -> NDArray[np.float32]:
 
 
 def ecc(pairs: Pairs) -> Answer:
-    """OpenCV's enhanced correlation of gradient strengths, coarse to fine; of several pairs the median homography."""
+    """OpenCV's enhanced correlation of gradient strengths, coarse to fine; of several pairs the median."""
     found = [
         each for visible, thermal in pairs[:: max(len(pairs) // 6, 1)] if (each := _ecc(visible, thermal)) is not None
     ]
