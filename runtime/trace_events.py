@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from edgefusion.core.frames import Flag, FusedInfo
@@ -21,6 +21,8 @@ ARRIVAL_NS = 1_000
 REMEMBERED = 256
 """So many of a camera's last arrivals are known, for the arrows."""
 
+_PROCESS = os.getpid()
+
 STAGES = ("pack", "execute", "unpack", "publish")
 
 
@@ -34,10 +36,11 @@ class Track:
     """
 
     def __init__(self, rig: str, first: int, *, since: str) -> None:
-        self._rig, self._lane, self._since = rig, first, since
+        self._rig, self._lane = rig, first
         self._camera: dict[Side, int] = {side: first + 1 + index for index, side in enumerate(SIDES)}
         self._arrivals: dict[Side, deque[tuple[int, int]]] = {side: deque(maxlen=REMEMBERED) for side in SIDES}
         self._links = first << 44  # numbers of arrows and of frames: those of no other rig
+        self._latency_name = json.dumps(f"{rig}: {since} to published")
 
     def names(self) -> Iterator[str]:
         """What its lane's track is called."""
@@ -65,22 +68,23 @@ class Track:
 
     def _latency(self, turn: Turn) -> Iterator[str]:
         """A slice of its own beside the tracks: several frames may be under way at once."""
+        if turn.exposure_ns > turn.published_ns:  # a simulated camera that is asked faster than time passes
+            return
         self._links += 1
-        common = {"name": f"{self._rig}: {self._since} to published", "cat": "latency", "id": self._links}
-        if turn.exposure_ns <= turn.published_ns:
-            args = {"frame_id": turn.info.frame_id}
-            yield _event("b", self._lane, turn.exposure_ns, **common, args=args)
-            yield _event("e", self._lane, turn.published_ns, **common)
+        common = f'"name":{self._latency_name},"cat":"latency","id":{self._links}'
+        args = f'"args":{{"frame_id":{turn.info.frame_id}}}'
+        yield f"{_begin('b', self._lane, turn.exposure_ns)},{common},{args}}}"
+        yield f"{_begin('e', self._lane, turn.published_ns)},{common}}}"
 
     def _arrows(self, turn: Turn) -> Iterator[str]:
         """From both arrivals into ``pack``; where there are no cameras, from ``source``."""
-        into = (turn.begin_ns + turn.packed_ns) // 2
+        into_ns = (turn.begin_ns + turn.packed_ns) // 2
         starts = [*self._arrived(turn.info)] or [(self._lane, turn.asked_ns)]
         for number, at_ns in starts:
             self._links += 1
-            common = {"name": "frame", "cat": "frame", "id": self._links}
-            yield _event("s", number, at_ns, **common)
-            yield _event("f", self._lane, into, **common, bp="e")
+            common = f'"name":"frame","cat":"frame","id":{self._links}'
+            yield f"{_begin('s', number, at_ns)},{common}}}"
+            yield f'{_begin("f", self._lane, into_ns)},{common},"bp":"e"}}'
 
     def _arrived(self, info: FusedInfo) -> Iterator[tuple[int, int]]:
         for side, wanted in zip(SIDES, (info.visible_sequence, info.thermal_sequence), strict=True):
@@ -109,28 +113,27 @@ def left_out(count: int, at_ns: int) -> str:
     return _event("i", 0, at_ns, name=f"{count} events left out: the disk is slow", s="g")
 
 
-def _facts(info: FusedInfo) -> dict[str, Any]:
-    flags = [str(flag.name).lower() for flag in Flag if info.flags & flag]
-    facts = {
-        "frame_id": info.frame_id,
-        "visible": info.visible_sequence,
-        "thermal": info.thermal_sequence,
-        "thermal_age_ms": info.thermal_age_ns / 1e6,
-    }
-    return {**facts, **({"flags": flags} if flags else {}), **({"pair": info.name} if info.name else {})}
-
-
-def _slice(name: str, track: int, begin_ns: int, end_ns: int, args: Mapping[str, Any] | None = None) -> str:
-    facts = f',"args":{json.dumps(args)}' if args else ""
+def _facts(info: FusedInfo) -> str:
+    flags = ",".join(f'"{flag.name}"'.lower() for flag in Flag if info.flags & flag) if info.flags else ""
+    more = (f',"flags":[{flags}]' if flags else "") + (f',"pair":{json.dumps(info.name)}' if info.name else "")
     return (
-        f'{{"name":"{name}","cat":"stage","ph":"X","pid":{os.getpid()},"tid":{track},'
-        f'"ts":{_us(begin_ns)},"dur":{_us(end_ns - begin_ns)}{facts}}}'
+        f',"args":{{"frame_id":{info.frame_id},"visible":{info.visible_sequence},"thermal":{info.thermal_sequence},'
+        f'"thermal_age_ms":{info.thermal_age_ns / 1e6}{more}}}'
     )
 
 
+def _slice(name: str, track: int, begin_ns: int, end_ns: int, args: str = "") -> str:
+    """``args`` with a comma before it."""
+    span = _begin("X", track, begin_ns)
+    return f'{span},"dur":{_us(end_ns - begin_ns)},"name":"{name}","cat":"stage"{args}}}'
+
+
 def _event(phase: str, track: int, at_ns: int, **facts: Any) -> str:
-    begin = f'{{"ph":"{phase}","pid":{os.getpid()},"tid":{track},"ts":{_us(at_ns)},'
-    return begin + json.dumps(facts)[1:]
+    return f"{_begin(phase, track, at_ns)},{json.dumps(facts)[1:]}"
+
+
+def _begin(phase: str, track: int, at_ns: int) -> str:
+    return f'{{"ph":"{phase}","pid":{_PROCESS},"tid":{track},"ts":{_us(at_ns)}'
 
 
 def _us(ns: int) -> str:

@@ -213,7 +213,7 @@ def test_the_trace_of_a_run_that_was_ended_can_be_loaded(tmp_path: Path, number:
     words = [sys.executable, "-m", "edgefusion.cli", "run", "--precision", "fp32", "--rig", str(rig)]
     path = tmp_path / "trace.json"
     with subprocess.Popen([*words, "--trace", str(path)], env=os.environ) as process:
-        until(lambda: path.exists() and path.read_text().count('"name":"frame"') > 20, process)
+        until(lambda: path.exists() and path.read_text().count('"name":"frame","cat":"stage"') > 20, process)
         process.send_signal(number)
     text = path.read_text()
     assert text.endswith("]\n") == (number == signal.SIGTERM)
