@@ -19,18 +19,20 @@ class LatencyHistogram:
         self._counts = np.zeros(OCTAVES * BUCKETS_PER_OCTAVE, np.int64)
         self.count = 0
         self.max_ns = 0
+        self.sum_ns = 0
 
     def add(self, duration_ns: int) -> None:
         """Count one duration."""
         octaves = math.log2(max(duration_ns, FLOOR_NS) / FLOOR_NS)
         self._counts[min(int(octaves * BUCKETS_PER_OCTAVE), len(self._counts) - 1)] += 1
         self.count += 1
+        self.sum_ns += max(duration_ns, 0)
         self.max_ns = max(self.max_ns, duration_ns)
 
     def clear(self) -> None:
         """Forget everything."""
         self._counts[:] = 0
-        self.count = self.max_ns = 0
+        self.count = self.max_ns = self.sum_ns = 0
 
     def percentile_ms(self, percent: float) -> float | None:
         """The duration that ``percent`` of the counted ones do not exceed, in ms; None if nothing was counted."""
@@ -38,8 +40,7 @@ class LatencyHistogram:
             return None
         wanted = max(math.ceil(percent / 100 * self.count), 1)
         bucket = int(np.searchsorted(np.cumsum(self._counts), wanted))
-        middle_ns = FLOOR_NS * 2 ** ((bucket + 0.5) / BUCKETS_PER_OCTAVE)
-        return min(middle_ns, self.max_ns) / 1e6
+        return min(edge_of(bucket + 0.5), self.max_ns) / 1e6
 
     def summary(self, *percents: float) -> dict[str, float | None]:
         """``{"p50": ms, ...}`` for the percentiles asked for."""
@@ -49,6 +50,16 @@ class LatencyHistogram:
     def max_ms(self) -> float | None:
         """The longest duration in ms; None if nothing was counted."""
         return _rounded(self.max_ns / 1e6) if self.count else None
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Bucket -> count, of those that are not empty."""
+        return {int(bucket): int(self._counts[bucket]) for bucket in np.flatnonzero(self._counts)}
+
+
+def edge_of(bucket: float) -> float:
+    """Where a bucket begins, in ns; half a bucket more is its middle."""
+    return FLOOR_NS * math.pow(2, bucket / BUCKETS_PER_OCTAVE)
 
 
 def _rounded(value: float | None) -> float | None:

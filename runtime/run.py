@@ -19,6 +19,7 @@ from runtime import log
 from runtime.build import Asked, fastest
 from runtime.fusion import Fusion, open_fusion
 from runtime.gauges import Gauges, Read
+from runtime.live_metrics import Collector, parse_address, serve_metrics
 from runtime.nvtx import Ranges, open_ranges
 from runtime.pipeline.keeper import Keeper
 from runtime.pipeline.lane import Lane
@@ -54,6 +55,7 @@ class RunSettings:
     preview: Path | None = None
     record: Path | None = None
     trace: Path | None = None
+    metrics: str | None = None
     frames: int | None = None
     fps: float | None = None
     seed: int = 0
@@ -85,7 +87,7 @@ def run(settings: RunSettings, show: Show = lambda lane: None, *, gauges: Read =
     Args:
         settings: the options.
         show: told of every published frame.
-        gauges: what the machine reads off, for the trace.
+        gauges: what the machine reads off, for the trace and for live metrics.
 
     Raises:
         EdgeFusionError: whatever is wrong with the settings, the input, this machine or the run.
@@ -96,6 +98,8 @@ def run(settings: RunSettings, show: Show = lambda lane: None, *, gauges: Read =
     for path in (settings.preview, settings.record, settings.trace):
         _check_folder(path)
     _check_single(settings)
+    if settings.metrics is not None:
+        parse_address(settings.metrics)
     precision = _chosen(settings.precision, bundle, device)
     wake = threading.Condition()
     with stop_on_signals() as stop, ExitStack() as stack:
@@ -114,6 +118,8 @@ def run(settings: RunSettings, show: Show = lambda lane: None, *, gauges: Read =
             stack.enter_context(source.moments)
         watchdog_s = min((source.policy.watchdog_s for source in sources if source.live), default=None)
         facts = {"bundle": bundle.manifest.name, "device": device.name, "precision": precision}
+        if settings.metrics is not None:
+            stack.enter_context(serve_metrics(settings.metrics, Collector(lanes, facts, gauges=gauges)))
         with Keeper(lanes, facts, watchdog_s=watchdog_s) as keeper:
             run_lanes(lanes, stop=stop, wake=wake, turned=keeper.turned)
     records = [_record(source, lane, bundle, settings) for source, lane in zip(sources, lanes, strict=True)]
