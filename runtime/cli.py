@@ -66,6 +66,11 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option("--view", is_flag=True, help="Show both cameras and the fused frames in a browser on this machine.")
 @click.option("--preview", type=_PATH, help="PNG of the middle frame: visible | thermal | fused.")
 @click.option("--record", type=_PATH, help="Write the run record (run.json).")
+@click.option("--trace", type=_PATH, help="Write when every stage of every frame began and ended, for ui.perfetto.dev.")
+@click.option(
+    "--metrics", metavar="[HOST:]PORT",
+    help="Serve live figures for Prometheus there, to this machine alone unless HOST says otherwise ([metrics] extra).",
+)  # fmt: skip
 @click.option("--frames", type=click.IntRange(0), help="Pairs to take; all of a recording, 300 simulated; 0: no end.")
 @click.option("--fps", type=click.FloatRange(0, 1000, min_open=True), help="Pace like a camera; drop what is late.")
 @click.option("--seed", default=0, show_default=True, help="Simulated rig: which drive.")

@@ -18,18 +18,23 @@ from edgefusion.ring.writer import Slot
 from runtime import log
 from runtime.build import Asked, fastest
 from runtime.fusion import Fusion, open_fusion
+from runtime.gauges import Gauges, Read
 from runtime.journal.begin import begin_record
 from runtime.journal.recorder import Recorder
+from runtime.live_metrics import Collector, parse_address, serve_metrics
+from runtime.nvtx import Ranges, open_ranges
 from runtime.pipeline.keeper import Keeper
 from runtime.pipeline.lane import Lane
 from runtime.pipeline.loop import abandoned_on_error, run_lanes
 from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.statistics import Statistics
+from runtime.pipeline.turn import Timed, untimed
 from runtime.preview import Preview, Show
 from runtime.report.schema import Counts, Histogram, RunRecord
 from runtime.sources import Source, open_sources
 from runtime.stopping import stop_on_signals
 from runtime.sync.moments import Moment
+from runtime.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class RunSettings:
     view: bool = False
     preview: Path | None = None
     record: Path | None = None
+    trace: Path | None = None
+    metrics: str | None = None
     frames: int | None = None
     fps: float | None = None
     seed: int = 0
@@ -59,8 +66,30 @@ class RunSettings:
     log_form: log.Form = "text"
 
 
-def run(settings: RunSettings, show: Show = lambda lane: None) -> list[RunRecord]:
+@dataclass(frozen=True)
+class Watchers:
+    """What looks on while lanes run.
+
+    Attributes:
+        show: the line on the terminal.
+        preview: the one picture that is kept.
+        ranges: for NVIDIA's profilers.
+        trace: of every frame, if it is wanted.
+    """
+
+    show: Show
+    preview: Preview
+    ranges: Ranges
+    trace: Trace | None = None
+
+
+def run(settings: RunSettings, show: Show = lambda lane: None, *, gauges: Read = Gauges) -> list[RunRecord]:
     """Fuse what the settings name; one record for each rig.
+
+    Args:
+        settings: the options.
+        show: told of every published frame.
+        gauges: what the machine reads off, for the trace and for live metrics.
 
     Raises:
         EdgeFusionError: whatever is wrong with the settings, the input, this machine or the run.
@@ -68,26 +97,32 @@ def run(settings: RunSettings, show: Show = lambda lane: None) -> list[RunRecord
     log.configure(settings.log_form)
     bundle = load_signed(settings.bundle_path, settings.require_signature, ungated=settings.ungated)
     device = find_device(settings.device_name)
-    for path in (settings.preview, settings.record):
+    for path in (settings.preview, settings.record, settings.trace):
         _check_folder(path)
     _check_single(settings)
+    if settings.metrics is not None:
+        parse_address(settings.metrics)
     precision = _chosen(settings.precision, bundle, device)
     wake = threading.Condition()
     with stop_on_signals() as stop, ExitStack() as stack:
         sources = open_sources(settings, stop=stop, wake=wake)
+        trace = stack.enter_context(Trace(settings.trace, gauges=gauges)) if settings.trace else None
         preview = Preview((sources[0].expected or 1) // 2)
+        watchers = Watchers(show, preview, open_ranges(device.backend), trace)
         lanes = stack.enter_context(abandoned_on_error())
         fusions = _fusions(sources, bundle, device, precision)
         for fusion in fusions:
             stack.callback(fusion.close)
         for source, fusion in zip(sources, fusions, strict=True):
-            lanes.append(_lane(source, fusion, settings, preview=preview, show=show))
+            lanes.append(_lane(source, fusion, settings, watchers=watchers))
             _warm_up(source, lanes[-1])
         for source in sources:
             stack.enter_context(source.moments)
         watchdog_s = min((source.policy.watchdog_s for source in sources if source.live), default=None)
         facts = {"bundle": bundle.manifest.name, "device": device.name, "precision": precision}
         recorders = _recorders(sources, lanes, bundle, settings, stack)
+        if settings.metrics is not None:
+            stack.enter_context(serve_metrics(settings.metrics, Collector(lanes, facts, gauges=gauges)))
         with Keeper(lanes, facts, watchdog_s=watchdog_s) as keeper:
             run_lanes(lanes, stop=stop, wake=wake, turned=keeper.turned)
         for source, lane in zip(sources, lanes, strict=True):
@@ -137,11 +172,11 @@ def _fusions(sources: list[Source], bundle: Bundle, device: Device, precision: P
     return [fusion, *(fusion.beside(registration=each.registration, bits=each.bits) for each in others)]
 
 
-def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, preview: Preview, show: Show) -> Lane:
+def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, watchers: Watchers) -> Lane:
     def observe(moment: Moment, slot: Slot, statistics: Statistics) -> None:
-        show(lane)
+        watchers.show(lane)
         if settings.preview:
-            preview.consider(moment, slot, fusion, number=statistics.frames - 1)
+            watchers.preview.consider(moment, slot, fusion, number=statistics.frames - 1)
 
     wanted = _wanted(source, settings)
     outputs = Outputs(wanted, fps=source.fps, live=source.live, failed=partial(_failed, source.name))
@@ -150,6 +185,7 @@ def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, preview: Pre
     lane = Lane(
         source.name, source.moments, fusion, outputs,
         frames=source.frames, deadline_ms=source.policy.deadline_ms, stills=source.stills, observe=observe,
+        timed=_timed(source, watchers.trace), ranges=watchers.ranges,
     )  # fmt: skip
     return lane
 
@@ -158,6 +194,15 @@ def _wanted(source: Source, settings: RunSettings) -> list[Output]:
     """Where a rig's frames go."""
     view = [Output(to="rerun:")] if settings.view else []
     return [*source.outputs, *(Output(to=to) for to in settings.outputs), *view]
+
+
+def _timed(source: Source, trace: Trace | None) -> Timed:
+    """Who is told the times of the source's frames."""
+    if trace is None:
+        return untimed
+    traced = trace.rig(source.name, since="exposure" if source.moments.paced else "receive")
+    source.tell(traced.arrived)
+    return traced.timed
 
 
 def _warm_up(source: Source, lane: Lane) -> None:
@@ -196,7 +241,12 @@ def describe(record: RunRecord, settings: RunSettings) -> str:
         f"{counts.copies_per_frame:g} copies per frame",
     ]
     named = [("fused", output) for output in record.outputs]
-    files: list[tuple[str, Any]] = [*named, ("preview", settings.preview), ("record", settings.record)]
+    files: list[tuple[str, Any]] = [
+        *named,
+        ("preview", settings.preview),
+        ("record", settings.record),
+        ("trace", settings.trace),
+    ]
     return "\n".join(lines + [f"{name}: {path}" for name, path in files if path])
 
 

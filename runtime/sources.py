@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,7 @@ from runtime.capture import base as capture
 from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
 from runtime.pipeline.lane import Moments
 from runtime.pipeline.stream import PairStream
+from runtime.sync.exchange import Arrived, unheard
 from runtime.sync.live import LiveRig
 
 SIMULATED_FRAMES = 300
@@ -73,6 +74,7 @@ class Source:
         expected: so many will come, if that is known.
         policy: of its rig.
         outputs: of its rig.
+        tell: whom cameras tell of each frame from now on; called before ``moments`` is entered.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Source:
     expected: int | None = None
     policy: Policy = field(default_factory=Policy)
     outputs: tuple[Output, ...] = ()
+    tell: Callable[[Arrived], None] = unheard
 
 
 def open_sources(settings: Wanted, *, stop: threading.Event, wake: threading.Condition) -> list[Source]:
@@ -179,6 +182,7 @@ def _live_source(rig: Rig, settings: Wanted, wake: threading.Condition) -> Sourc
         frames=settings.frames or None,
         policy=rig.policy,
         outputs=rig.outputs,
+        tell=moments.tell,
     )
 
 

@@ -12,8 +12,10 @@ from edgefusion.ring.writer import Slot
 from runtime.fusion import Fusion
 from runtime.journal.snapshot import Snapshot
 from runtime.latency import Deadlines, LatencyHistogram
+from runtime.nvtx import NO_RANGES, Ranges
 from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.statistics import Statistics
+from runtime.pipeline.turn import Timed, Turn, untimed
 from runtime.sync.moments import Moment
 
 Observe = Callable[[Moment, Slot, Statistics], None]
@@ -74,6 +76,8 @@ class Lane:
         deadline_ms: exposure to published; what takes longer counts as missed.
         stills: moments are unrelated pictures, not a stream.
         observe: called after every published frame, while its pixels still hold.
+        timed: told the times of every published frame; must return at once.
+        ranges: told where each stage begins and ends.
     """
 
     def __init__(
@@ -87,9 +91,12 @@ class Lane:
         deadline_ms: float | None = None,
         stills: bool = False,
         observe: Observe = lambda moment, slot, statistics: None,
+        timed: Timed = untimed,
+        ranges: Ranges = NO_RANGES,
     ) -> None:
         self.name, self.moments, self.fusion, self.outputs = name, moments, fusion, outputs
         self._stills, self._observe, self._frames = stills, observe, frames
+        self._timed, self._ranges = timed, ranges
         self._start_ns: int | None = None
         self.statistics = Statistics(deadlines=Deadlines(None if deadline_ms is None else round(deadline_ms * 1e6)))
 
@@ -117,12 +124,16 @@ class Lane:
         asked_ns = time.monotonic_ns()
         if self._start_ns is None:
             self._start_ns = asked_ns
+        self._ranges.begin("source")
         moment = self.moments.next(timeout_s)
+        self._ranges.end()
         if moment is not None:
+            self._ranges.begin("frame")
             try:
-                self._take(moment, time.monotonic_ns() - asked_ns)
+                self._take(moment, (asked_ns, time.monotonic_ns()))
             finally:
                 moment.release()
+                self._ranges.end()
         self.statistics.seconds = (time.monotonic_ns() - self._start_ns) / 1e9
         return moment is not None
 
@@ -178,7 +189,7 @@ class Lane:
         self.statistics.deadlines.dropped(self._lost)
         self.outputs.close()
 
-    def _take(self, moment: Moment, source_ns: int) -> None:
+    def _take(self, moment: Moment, source_ns: tuple[int, int]) -> None:
         slot = self.outputs.acquire(self.fusion.prepare(moment.visible, moment.thermal))
         if slot is None:
             self.statistics.drops["no free slot"] += 1
@@ -199,11 +210,18 @@ class Lane:
         if pair is None or moment.flags & Flag.MISREGISTERED:
             self._pass_through(moment, slot)
             return begin_ns, begin_ns, begin_ns, clock()
+        begin, end = self._ranges.begin, self._ranges.end
+        begin("pack")
         fusion.pack(pair)
+        end()
         packed_ns = clock()
+        begin("execute")
         fusion.execute()
+        end()
         executed_ns = clock()
+        begin("unpack")
         fusion.unpack(pair.visible, slot.pixels)
+        end()
         return begin_ns, packed_ns, executed_ns, clock()
 
     def _pass_through(self, moment: Moment, slot: Slot) -> None:
@@ -212,18 +230,25 @@ class Lane:
         elif moment.thermal is not None:
             self.fusion.pass_thermal(moment.thermal, slot.pixels)
 
-    def _publish(self, moment: Moment, slot: Slot, source_ns: int, marks: tuple[int, int, int, int]) -> None:
-        begin_ns, packed_ns, executed_ns, unpacked_ns = marks
+    def _publish(
+        self, moment: Moment, slot: Slot, source_ns: tuple[int, int], stages_ns: tuple[int, int, int, int]
+    ) -> None:
         statistics, info = self.statistics, self._info(moment)
+        self._ranges.begin("publish")
         published_ns = slot.publish(info)
+        self._ranges.end()
         statistics.count(info, published_ns - moment.exposure_ns, published_ns=published_ns, lost=self._lost)
         statistics.size_px = self.fusion.size_px
         self._observe(moment, slot, statistics)
         offered_ns = time.monotonic_ns()
+        self._ranges.begin("sink")
         self.outputs.offer(slot, info, moment.pair)
-        sink_ns = published_ns - unpacked_ns + time.monotonic_ns() - offered_ns
-        stages_ns = packed_ns - begin_ns, executed_ns - packed_ns, unpacked_ns - executed_ns
-        statistics.time(source_ns, *stages_ns, sink_ns)
+        self._ranges.end()
+        turn = Turn(
+            info, moment.exposure_ns, *source_ns, *stages_ns, published_ns, offered_ns, time.monotonic_ns()
+        )  # fmt: skip
+        statistics.time(*turn.stages_ns)
+        self._timed(turn)
 
     def _info(self, moment: Moment) -> FusedInfo:
         frame = moment.visible or moment.thermal

@@ -23,6 +23,13 @@ SIDES: tuple[Side, Side] = ("visible", "thermal")
 Changed = Callable[[Side, State, str], None]
 """Told of a change: which camera, what it does now, and why."""
 
+Arrived = Callable[[Side, int, int], None]
+"""Told of every frame that came: which camera, the frame's own number, and when (CLOCK_MONOTONIC in ns)."""
+
+
+def unheard(*news: object) -> None:
+    """Nobody wants to know."""
+
 
 @dataclass
 class Known:
@@ -54,6 +61,7 @@ class Exchange:
 
     Attributes:
         known: by camera.
+        arrived: told of frames, in the cameras' threads.
         failure: why a camera cannot be used.
     """
 
@@ -64,6 +72,7 @@ class Exchange:
         self._changes: list[tuple[Side, State, str]] = []
         self._news = self._closed = False
         self.known: dict[Side, Known] = {side: Known() for side in SIDES}
+        self.arrived: Arrived = unheard
         self.failure: Exception | None = None
 
     def begin(self, timeout_s: float) -> None:
@@ -178,6 +187,7 @@ class Exchange:
     def take(self, side: Side, frame: Frame) -> None:
         """A frame came."""
         now_ns, realtime_ns = time.monotonic_ns(), time.time_ns()
+        self.arrived(side, frame.sequence, now_ns)
         with self._wake:
             if self._closed:
                 self._sync.lanes[side].refuse(frame, "closed")

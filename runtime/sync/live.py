@@ -11,8 +11,8 @@ from edgefusion.core.rig import Rig
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import Camera
 from runtime.latency import LatencyHistogram
-from runtime.sync.cameras import CameraThread, Form, State
-from runtime.sync.exchange import SIDES, Changed, Exchange
+from runtime.sync.cameras import CameraThread, Form
+from runtime.sync.exchange import SIDES, Arrived, Changed, Exchange, unheard
 from runtime.sync.moments import Moment
 
 OPEN_S = 10.0
@@ -20,10 +20,6 @@ OPEN_S = 10.0
 
 JOIN_S = 1.0
 """Leaving waits for the cameras' threads so long. One that is stuck in its driver is left behind."""
-
-
-def _unheard(side: Side, state: State, why: str) -> None:
-    """Nobody wants to know."""
 
 
 class LiveRig:
@@ -50,7 +46,7 @@ class LiveRig:
         cameras: dict[Side, Camera],
         *,
         wake: threading.Condition,
-        changed: Changed = _unheard,
+        changed: Changed = unheard,
     ) -> None:
         self._cameras = cameras
         self._exchange = Exchange(settings, wake=wake, changed=changed)
@@ -123,6 +119,10 @@ class LiveRig:
     def skew(self) -> LatencyHistogram:
         """A copy of how far apart the exposures of pairs are."""
         return self._exchange.skew()
+
+    def tell(self, arrived: Arrived) -> None:
+        """Whom to tell of each frame, before it is paired; called in the cameras' threads, must return at once."""
+        self._exchange.arrived = arrived
 
     def set_drifted(self, drifted: bool) -> None:
         """The registration drifted beyond its budget, or is good again: moments are marked MISREGISTERED, or not."""

@@ -16,11 +16,13 @@ from edgefusion.core.frames import FramePair, FusedInfo, PixelFormat
 from edgefusion.core.rig import Output, registered
 from edgefusion.kernels.inputs import Registration
 from runtime.fusion import Fusion, open_fusion
+from runtime.nvtx import NO_RANGES, Ranges
 from runtime.pipeline.lane import Lane, Moments
 from runtime.pipeline.loop import abandoned_on_error, run_lanes
 from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.statistics import Statistics
 from runtime.pipeline.stream import PairStream
+from runtime.pipeline.turn import Timed, untimed
 
 SIZES = ((96, 64), (48, 32))
 
@@ -46,6 +48,8 @@ class Run:
     live: bool = False
     deadline_ms: float | None = None
     fusion: Fusion | None = None
+    timed: Timed = untimed
+    ranges: Ranges = NO_RANGES
     on_frame: Callable[[Run], None] = lambda run: None
     images: list[np.ndarray] = field(default_factory=list)
     infos: list[FusedInfo] = field(default_factory=list)
@@ -63,6 +67,7 @@ class Run:
         self.lane = Lane(
             "test", moments, self.fusion or make_fusion(), outputs,
             deadline_ms=self.deadline_ms, stills=self.stills, observe=self._keep,
+            timed=self.timed, ranges=self.ranges,
         )  # fmt: skip
 
     def _keep(self, moment: Any, slot: Any, statistics: Statistics) -> None:
