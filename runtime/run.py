@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.devices import Device, find_device
 from edgefusion.core.errors import MachineError, RunError, UsageError
+from edgefusion.core.geometry import Size
 from edgefusion.core.rig import Output
 from edgefusion.core.signing import load_signed
 from edgefusion.ring.writer import Slot
@@ -37,7 +39,11 @@ from runtime.trace import Trace
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What the options of ``edgefusion run`` say; see its help."""
+    """What the options of ``edgefusion run`` say; see its help.
+
+    ``size_px``: of the simulated rig's visible camera. ``duration_s`` counts from the end of warm-up, which takes
+    ``warm_up_s`` at least.
+    """
 
     recording: Path | None = None
     visible: Path | None = None
@@ -61,6 +67,9 @@ class RunSettings:
     seed: int = 0
     fog: float = 0.0
     prerender: int | None = None
+    size_px: Size | None = None
+    duration_s: float | None = None
+    warm_up_s: float = 0.0
     log_form: log.Form = "text"
 
 
@@ -81,13 +90,20 @@ class Watchers:
     trace: Trace | None = None
 
 
-def run(settings: RunSettings, show: Show = lambda lane: None, *, gauges: Read = Gauges) -> list[RunRecord]:
+def run(
+    settings: RunSettings,
+    show: Show = lambda lane: None,
+    *,
+    gauges: Read = Gauges,
+    stopping: Callable[[], AbstractContextManager[threading.Event]] = stop_on_signals,
+) -> list[RunRecord]:
     """Fuse what the settings name; one record for each rig.
 
     Args:
         settings: the options.
         show: told of every published frame.
         gauges: what the machine reads off, for the trace and for live metrics.
+        stopping: opens the event that ends the run.
 
     Raises:
         EdgeFusionError: whatever is wrong with the settings, the input, this machine or the run.
@@ -102,7 +118,7 @@ def run(settings: RunSettings, show: Show = lambda lane: None, *, gauges: Read =
         parse_address(settings.metrics)
     precision = _chosen(settings.precision, bundle, device)
     wake = threading.Condition()
-    with stop_on_signals() as stop, ExitStack() as stack:
+    with stopping() as stop, ExitStack() as stack:
         sources = open_sources(settings, stop=stop, wake=wake)
         trace = stack.enter_context(Trace(settings.trace, gauges=gauges)) if settings.trace else None
         preview = Preview((sources[0].expected or 1) // 2)
@@ -165,7 +181,8 @@ def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, watchers: Wa
     outputs = Outputs(wanted, fps=source.fps, live=source.live, failed=partial(_failed, source.name))
     lane = Lane(
         source.name, source.moments, fusion, outputs,
-        frames=source.frames, deadline_ms=source.policy.deadline_ms, stills=source.stills, observe=observe,
+        frames=source.frames, duration_s=settings.duration_s, warm_up_s=settings.warm_up_s,
+        deadline_ms=source.policy.deadline_ms, stills=source.stills, observe=observe,
         timed=_timed(source, watchers.trace), ranges=watchers.ranges,
     )  # fmt: skip
     return lane

@@ -26,12 +26,14 @@ class Statistics:
         flagged: published, by flag: stale, thermal_lost, visible_lost, misregistered.
         drops: moments that were not published, by cause.
         missed: published later than the deadline.
+        warm_up_s: warm-up takes so long at least, beside ``WARM_UP_FRAMES``.
     """
 
     frames: int = 0
     flagged: Counter[str] = field(default_factory=Counter)
     drops: Counter[str] = field(default_factory=Counter)
     missed: int = 0
+    warm_up_s: float = 0.0
     warm_up_frames: int = 0
     warm_up_seconds: float = 0.0
     seconds: float = 0.0
@@ -48,7 +50,7 @@ class Statistics:
 
     def count(self, info: FusedInfo, latency_ns: int, deadline_ns: int | None) -> None:
         """One frame was published."""
-        if self.frames == WARM_UP_FRAMES:
+        if not self.warm_up_frames and self.frames >= WARM_UP_FRAMES and self.seconds >= self.warm_up_s:
             self.warmed_up()
         self.frames += 1
         for flag in Flag:
@@ -63,6 +65,11 @@ class Statistics:
         for stage, span_ns in zip(STAGES, spans_ns, strict=True):
             if span_ns or stage in ("source", "sink"):
                 self.stages[stage].add(span_ns)
+
+    @property
+    def counted_s(self) -> float:
+        """Wall-clock time since warm-up; 0 during it."""
+        return self.seconds - self.warm_up_seconds if self.warm_up_frames else 0.0
 
     @property
     def dropped(self) -> int:
