@@ -17,6 +17,7 @@ COMMANDS = {
     "build": ("runtime.cli:build", "Compile a bundle's model for this machine."),
     "estimate": ("runtime.cli:estimate", "Bound a model's speed on any device, from the model alone."),
     "evaluate": ("runtime.cli:evaluate", "Judge fused images: bundles, folders and baselines side by side."),
+    "profile": ("runtime.profile.cli:profile", "Compare precisions, sizes and power modes: latency, energy, quality."),
     "report": ("runtime.cli:report", "Say what a recorded run comes to; compare runs; gates for CI."),
     "devices": ("runtime.cli:devices", "List the devices that edgefusion knows."),
     "doctor": ("runtime.cli:doctor", "Say what this machine has, and what to do about the rest."),

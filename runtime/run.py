@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,16 +13,18 @@ from typing import Any
 from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.devices import Device, find_device
 from edgefusion.core.errors import MachineError, RunError, UsageError
+from edgefusion.core.geometry import Size
 from edgefusion.core.rig import Output
 from edgefusion.core.signing import load_signed
 from edgefusion.ring.writer import Slot
 from runtime import log
 from runtime.build import Asked, fastest
 from runtime.fusion import Fusion, open_fusion
-from runtime.gauges import Gauges, Read
+from runtime.gauges import Gauges
 from runtime.journal.begin import begin_record
 from runtime.journal.recorder import Recorder
 from runtime.live_metrics import Collector, parse_address, serve_metrics
+from runtime.measured import Measured
 from runtime.nvtx import Ranges, open_ranges
 from runtime.pipeline.keeper import Keeper
 from runtime.pipeline.lane import Lane
@@ -39,7 +42,11 @@ from runtime.trace import Trace
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What the options of ``edgefusion run`` say; see its help."""
+    """What the options of ``edgefusion run`` say; see its help.
+
+    ``size_px``: of the simulated rig's visible camera. ``duration_s`` counts from the end of warm-up, which takes
+    ``warm_up_s`` at least.
+    """
 
     recording: Path | None = None
     visible: Path | None = None
@@ -63,6 +70,9 @@ class RunSettings:
     seed: int = 0
     fog: float = 0.0
     prerender: int | None = None
+    size_px: Size | None = None
+    duration_s: float | None = None
+    warm_up_s: float = 0.0
     log_form: log.Form = "text"
 
 
@@ -83,13 +93,18 @@ class Watchers:
     trace: Trace | None = None
 
 
-def run(settings: RunSettings, show: Show = lambda lane: None, *, gauges: Read = Gauges) -> list[RunRecord]:
+def run(
+    settings: RunSettings,
+    show: Show = lambda lane: None,
+    *,
+    stopping: Callable[[], AbstractContextManager[threading.Event]] = stop_on_signals,
+) -> list[RunRecord]:
     """Fuse what the settings name; one record for each rig.
 
     Args:
         settings: the options.
         show: told of every published frame.
-        gauges: what the machine reads off, for the trace and for live metrics.
+        stopping: opens the event that ends the run.
 
     Raises:
         EdgeFusionError: whatever is wrong with the settings, the input, this machine or the run.
@@ -104,8 +119,10 @@ def run(settings: RunSettings, show: Show = lambda lane: None, *, gauges: Read =
         parse_address(settings.metrics)
     precision = _chosen(settings.precision, bundle, device)
     wake = threading.Condition()
-    with stop_on_signals() as stop, ExitStack() as stack:
+    with stopping() as stop, ExitStack() as stack:
         sources = open_sources(settings, stop=stop, wake=wake)
+        measured = _measured(settings, stack)
+        gauges = measured.gauges if measured else Gauges
         trace = stack.enter_context(Trace(settings.trace, gauges=gauges)) if settings.trace else None
         preview = Preview((sources[0].expected or 1) // 2)
         watchers = Watchers(show, preview, open_ranges(device.backend), trace)
@@ -120,7 +137,7 @@ def run(settings: RunSettings, show: Show = lambda lane: None, *, gauges: Read =
             stack.enter_context(source.moments)
         watchdog_s = min((source.policy.watchdog_s for source in sources if source.live), default=None)
         facts = {"bundle": bundle.manifest.name, "device": device.name, "precision": precision}
-        recorders = _recorders(sources, lanes, bundle, settings, stack)
+        recorders = _recorders(sources, lanes, bundle, settings, measured=measured, stack=stack)
         if settings.metrics is not None:
             stack.enter_context(serve_metrics(settings.metrics, Collector(lanes, facts, gauges=gauges)))
         with Keeper(lanes, facts, watchdog_s=watchdog_s) as keeper:
@@ -135,18 +152,32 @@ def run(settings: RunSettings, show: Show = lambda lane: None, *, gauges: Read =
 
 
 def _recorders(
-    sources: list[Source], lanes: list[Lane], bundle: Bundle, settings: RunSettings, stack: ExitStack
+    sources: list[Source],
+    lanes: list[Lane],
+    bundle: Bundle,
+    settings: RunSettings,
+    *,
+    measured: Measured | None,
+    stack: ExitStack,
 ) -> list[Recorder]:
-    """One for each rig. Power and the state of the machine are measured for a record that is kept."""
+    """One for each rig."""
     return [
         stack.enter_context(
             begin_record(
                 settings.record, source, lane, bundle,
-                outputs=[output.to for output in _wanted(source, settings)], paced_fps=settings.fps, stack=stack,
+                outputs=[output.to for output in _wanted(source, settings)], paced_fps=settings.fps,
+                measured=measured, stack=stack,
             )
         )
         for source, lane in zip(sources, lanes, strict=True)
     ]  # fmt: skip
+
+
+def _measured(settings: RunSettings, stack: ExitStack) -> Measured | None:
+    """Power and the state of the machine, where anybody wants to know."""
+    if settings.record is None and settings.trace is None and settings.metrics is None:
+        return None
+    return stack.enter_context(Measured(recorded=settings.record is not None))
 
 
 def _check_single(settings: RunSettings) -> None:
@@ -184,7 +215,8 @@ def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, watchers: Wa
         log.event("view", rig=source.name, url=url)
     lane = Lane(
         source.name, source.moments, fusion, outputs,
-        frames=source.frames, deadline_ms=source.policy.deadline_ms, stills=source.stills, observe=observe,
+        frames=source.frames, duration_s=settings.duration_s, warm_up_s=settings.warm_up_s,
+        deadline_ms=source.policy.deadline_ms, stills=source.stills, observe=observe,
         timed=_timed(source, watchers.trace), ranges=watchers.ranges,
     )  # fmt: skip
     return lane

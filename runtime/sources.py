@@ -11,6 +11,7 @@ from typing import Protocol
 
 from edgefusion.core.errors import RigError, UsageError
 from edgefusion.core.frames import FramePair, PixelFormat
+from edgefusion.core.geometry import Size
 from edgefusion.core.rig import Camera, Output, Policy, Rig, ThermalCamera, load_rig, registered
 from edgefusion.kernels.inputs import Registration
 from edgefusion.kernels.layout import Form
@@ -54,6 +55,8 @@ class Wanted(Protocol):
     def fog(self) -> float: ...  # noqa: D102
     @property
     def prerender(self) -> int | None: ...  # noqa: D102
+    @property
+    def size_px(self) -> Size | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ def open_sources(settings: Wanted, *, stop: threading.Event, wake: threading.Con
 
 
 def _simulated(settings: Wanted, stop: threading.Event) -> Source:
-    rig = SimulatedRig(seed=settings.seed, fog=settings.fog)
+    size_px = settings.size_px or SimulatedRig.visible_size_px
+    rig = SimulatedRig(seed=settings.seed, fog=settings.fog, visible_size_px=size_px)
     frames = SIMULATED_FRAMES if settings.frames is None else settings.frames or None
     pairs: Iterable[FramePair] = map(rig.render, itertools.count())
     if settings.prerender:

@@ -20,12 +20,10 @@ from runtime.estimate.layers import fuse
 from runtime.journal.lines import Header
 from runtime.journal.recorder import Recorder
 from runtime.journal.snapshot import Spent
-from runtime.machine.readings import Readings
 from runtime.machine.software import software
+from runtime.measured import Measured
 from runtime.pipeline.lane import Lane
 from runtime.power.energy import Block, choose, energy
-from runtime.power.meters import find_meters
-from runtime.power.sampler import Sampler
 from runtime.report import schema
 from runtime.sources import Source
 
@@ -35,19 +33,19 @@ STAGES_THAT_WORK = ("pack", "execute", "unpack", "sink")
 
 def begin_record(
     path: Path | None, source: Source, lane: Lane, bundle: Bundle, *, outputs: list[str], paced_fps: float | None,
-    stack: ExitStack, idle_s: float = 0.0,
+    measured: Measured | None, stack: ExitStack,
 ) -> Recorder:  # fmt: skip
     """A recorder for one rig's run, not yet entered.
 
     Args:
-        path: where ``run.json`` is kept; None: nothing is kept, and neither power nor the machine is measured.
+        path: where ``run.json`` is kept; None: nothing is kept, and power and the machine are left out.
         source: of the rig.
         lane: of the rig; its engine is built.
         bundle: that it runs.
         outputs: where its frames go.
         paced_fps: rate of a paced recording.
-        stack: closes meters and files.
-        idle_s: wait so long first, and take what is drawn meanwhile as the baseline.
+        measured: power and the state of the machine.
+        stack: removes what is not kept.
 
     Raises:
         MachineError: nothing can be written there, or another run records there.
@@ -57,11 +55,7 @@ def begin_record(
     if path is None:
         folder = stack.enter_context(TemporaryDirectory(prefix="edgefusion-"))
         return Recorder(Path(folder) / "run.json", header, lane.snapshot, say=say)
-    sampler = stack.enter_context(Sampler(find_meters()))
-    if idle_s:
-        sampler.measure_idle(idle_s)
-    readings = stack.enter_context(Readings())
-    return Recorder(path, header, lane.snapshot, say=say, power=sampler, readings=readings, energy=cost)
+    return Recorder(path, header, lane.snapshot, say=say, power=measured, readings=measured, energy=cost)
 
 
 def cost(spent: Spent) -> schema.Energy | None:

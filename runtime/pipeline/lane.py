@@ -73,6 +73,8 @@ class Lane:
         fusion: the stages.
         outputs: where fused frames go.
         frames: the lane ends when so many are published; None for no end.
+        duration_s: the lane ends so long after warm-up; None for no end.
+        warm_up_s: warm-up takes so long at least.
         deadline_ms: exposure to published; what takes longer counts as missed.
         stills: moments are unrelated pictures, not a stream.
         observe: called after every published frame, while its pixels still hold.
@@ -88,6 +90,8 @@ class Lane:
         outputs: Outputs,
         *,
         frames: int | None = None,
+        duration_s: float | None = None,
+        warm_up_s: float = 0.0,
         deadline_ms: float | None = None,
         stills: bool = False,
         observe: Observe = lambda moment, slot, statistics: None,
@@ -97,13 +101,18 @@ class Lane:
         self.name, self.moments, self.fusion, self.outputs = name, moments, fusion, outputs
         self._stills, self._observe, self._frames = stills, observe, frames
         self._timed, self._ranges = timed, ranges
+        self._duration_s = float("inf") if duration_s is None else duration_s
         self._start_ns: int | None = None
-        self.statistics = Statistics(deadlines=Deadlines(None if deadline_ms is None else round(deadline_ms * 1e6)))
+        deadlines = Deadlines(None if deadline_ms is None else round(deadline_ms * 1e6))
+        self.statistics = Statistics(warm_up_s=warm_up_s, deadlines=deadlines)
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will come, or enough has."""
-        return self.moments.ended or self._frames == self.statistics.frames
+        statistics = self.statistics
+        return (
+            self.moments.ended or self._frames == statistics.frames or statistics.counted_s >= self._duration_s
+        )  # fmt: skip
 
     @property
     def state(self) -> str:

@@ -27,11 +27,13 @@ class Statistics:
         drops: moments that were not published, by cause.
         deadlines: from exposure to published; a frame that was dropped missed its own.
         intervals: between published frames.
+        warm_up_s: warm-up takes so long at least, beside ``WARM_UP_FRAMES``.
     """
 
     frames: int = 0
     flagged: Counter[str] = field(default_factory=Counter)
     drops: Counter[str] = field(default_factory=Counter)
+    warm_up_s: float = 0.0
     warm_up_frames: int = 0
     warm_up_seconds: float = 0.0
     seconds: float = 0.0
@@ -52,7 +54,7 @@ class Statistics:
 
     def count(self, info: FusedInfo, latency_ns: int, *, published_ns: int, lost: int) -> None:
         """One frame was published; so many that were due were given up before it."""
-        if self.frames == WARM_UP_FRAMES:
+        if not self.warm_up_frames and self.frames >= WARM_UP_FRAMES and self.seconds >= self.warm_up_s:
             self.warmed_up()
         self.frames += 1
         for flag in Flag:
@@ -67,6 +69,11 @@ class Statistics:
         for stage, span_ns in zip(STAGES, spans_ns, strict=True):
             if span_ns or stage in ("source", "sink"):
                 self.stages[stage].add(span_ns)
+
+    @property
+    def counted_s(self) -> float:
+        """Wall-clock time since warm-up; 0 during it."""
+        return self.seconds - self.warm_up_seconds if self.warm_up_frames else 0.0
 
     @property
     def dropped(self) -> int:
