@@ -71,6 +71,13 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
     "--metrics", metavar="[HOST:]PORT",
     help="Serve live figures for Prometheus there, to this machine alone unless HOST says otherwise ([metrics] extra).",
 )  # fmt: skip
+@click.option(
+    "--idle",
+    "idle_s",
+    type=click.FloatRange(0),
+    default=0.0,
+    help="With --record: seconds of idling first, as power's baseline.",
+)
 @click.option("--frames", type=click.IntRange(0), help="Pairs to take; all of a recording, 300 simulated; 0: no end.")
 @click.option("--fps", type=click.FloatRange(0, 1000, min_open=True), help="Pace like a camera; drop what is late.")
 @click.option("--seed", default=0, show_default=True, help="Simulated rig: which drive.")

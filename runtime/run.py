@@ -74,6 +74,7 @@ class RunSettings:
     duration_s: float | None = None
     warm_up_s: float = 0.0
     log_form: log.Form = "text"
+    idle_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ def run(
         for source, fusion in zip(sources, fusions, strict=True):
             lanes.append(_lane(source, fusion, settings, watchers=watchers))
             _warm_up(source, lanes[-1])
+        if measured and settings.idle_s:
+            measured.measure_idle(settings.idle_s)
         for source in sources:
             stack.enter_context(source.moments)
         watchdog_s = min((source.policy.watchdog_s for source in sources if source.live), default=None)
