@@ -142,9 +142,10 @@ class Exchange:
 
     @property
     def lost(self) -> int:
-        """Visible frames that no moment had."""
+        """Visible frames that no moment had, though both cameras had begun."""
         with self._wake:
-            return sum(self._sync.lanes["visible"].dropped.values())
+            dropped = self._sync.lanes["visible"].dropped
+            return sum(dropped.values()) - dropped["starting"]
 
     def skew(self) -> LatencyHistogram:
         """A copy of how far apart the exposures of pairs are."""

@@ -17,7 +17,7 @@ cause      what happened
 late       the loop was busy until a newer frame was ready (drop the oldest, never queue)
 overrun    all buffers that may be held were, and it was still waiting or there was no room for it
 unpaired   no visible frame was nearest to this thermal one (surplus rate, or visible was lost)
-starting   visible came before the thermal camera's first frame
+starting   it came before the other camera's first frame
 frozen     thermal showed the same picture for longer than ``hold_s``
 duplicate  it had the timestamp of the frame before
 clock      its timestamp ran backwards or ahead

@@ -172,6 +172,8 @@ class Synchronizer:
 
     def _overflow(self, lane: Lane, now_ns: int) -> Cause:
         """Why the oldest frame that waits must go."""
+        if lane is self._thermal and not self._visible.arrived:
+            return "starting"
         if lane is self._thermal:
             return "overrun" if self._nearest.wanted(lane.waiting[0]) else "unpaired"
         if self._starting(now_ns):
