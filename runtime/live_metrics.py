@@ -6,6 +6,7 @@ Names are those of the run record, in Prometheus' units: seconds, watts, hertz.
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_args
@@ -177,9 +178,11 @@ def _filled(kind: Any, name: str, what: str, labels: Iterable[str], values: Valu
 
 def _fill(family: HistogramMetricFamily, labels: Labels, histogram: LatencyHistogram) -> None:
     counts, sum_ns = histogram.counts, histogram.sum_ns
+    waiting, below = deque(sorted(counts.items())), 0
     buckets: list[tuple[str, float]] = []
-    for bound_s in BOUNDS_S:
-        below = sum(count for bucket, count in counts.items() if edge_of(bucket + 0.5) <= bound_s * 1e9)
+    for bound_s in BOUNDS_S:  # each count is looked at once: the loop waits for this thread meanwhile
+        while waiting and edge_of(waiting[0][0] + 0.5) <= bound_s * 1e9:
+            below += waiting.popleft()[1]
         buckets.append((f"{bound_s:g}", below))
     buckets.append(("+Inf", sum(counts.values())))
     family.add_metric(list(labels), buckets, sum_value=sum_ns / 1e9)

@@ -47,6 +47,8 @@ class Run:
     stills: bool = False
     live: bool = False
     deadline_ms: float | None = None
+    duration_s: float | None = None
+    warm_up_s: float = 0.0
     fusion: Fusion | None = None
     timed: Timed = untimed
     ranges: Ranges = NO_RANGES
@@ -67,7 +69,7 @@ class Run:
         self.lane = Lane(
             "test", moments, self.fusion or make_fusion(), outputs,
             deadline_ms=self.deadline_ms, stills=self.stills, observe=self._keep,
-            timed=self.timed, ranges=self.ranges,
+            timed=self.timed, ranges=self.ranges, duration_s=self.duration_s, warm_up_s=self.warm_up_s,
         )  # fmt: skip
 
     def _keep(self, moment: Any, slot: Any, statistics: Statistics) -> None:

@@ -36,11 +36,12 @@ class Tick:
 
 @dataclass(frozen=True)
 class Point:
-    """One combination: where, which size it is of, and what it says."""
+    """One combination: where, which size it is of, and what is written beside it; the size is in its colour."""
 
     x: float
     y: float
     series: int
+    name: str
     label: str
     front: bool
     title: str
@@ -99,7 +100,9 @@ def _chart(
     for (row, a, b), cost in zip(known, costs, strict=True):
         front = not any(dominates(other[1:], cost[1:]) for other in costs if other[0] == cost[0])
         at = _place(a, x_marks, LEFT, WIDTH - RIGHT), _place(b, y_marks, HEIGHT - BOTTOM, TOP)
-        points.append(Point(*at, sizes.index(_size(row)), row.name, front, f"{row.name}: {a:.4g}, {b:.4g}"))
+        points.append(
+            Point(*at, sizes.index(_size(row)), row.name, _label(row), front, f"{row.name}: {a:.4g}, {b:.4g}")
+        )
     return Chart(
         name, x, y,
         [Tick(_place(mark, x_marks, LEFT, WIDTH - RIGHT), f"{mark:.6g}") for mark in x_marks],
@@ -110,6 +113,10 @@ def _chart(
 
 def _size(row: Row) -> str:
     return f"{row.size_px[0]}x{row.size_px[1]}" if row.size_px else "rig"
+
+
+def _label(row: Row) -> str:
+    return f"{row.precision} {row.power_mode}" if row.power_mode else row.precision
 
 
 def _front(points: Sequence[Point], series: int) -> str:

@@ -83,6 +83,16 @@ def test_a_frame_that_was_dropped_missed_its_deadline() -> None:
     assert 0 < run.lane.snapshot().deadline_misses <= run.lane.dropped["late"]
 
 
+def test_a_duration_counts_from_the_end_of_warm_up() -> None:
+    run = Run(itertools.cycle(pairs(2)), on_frame=lambda run: time.sleep(0.005), duration_s=0.15, warm_up_s=0.1)
+    statistics = run.go()
+    assert statistics.warm_up_frames >= WARM_UP_FRAMES
+    assert statistics.warm_up_seconds >= 0.1
+    assert statistics.counted_s >= 0.15
+    assert (run.lane.ended, statistics.interrupted) == (True, False)
+    assert statistics.latency.count == statistics.frames - statistics.warm_up_frames
+
+
 def test_stop_ends_after_the_frame_in_hand() -> None:
     def third(run: Run) -> None:
         if run.lane.statistics.frames == 3:

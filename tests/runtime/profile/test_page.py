@@ -19,7 +19,7 @@ HOSTILE = '<script>document.title = "owned"</script>'
 
 def row(name: str, size: tuple[int, int], p50: float, energy: float | None, vif: float | None) -> Row:
     return Row(
-        name=name, precision="fp16", power_mode="15W", state="finished", file=f"{name}.json", size_px=size,
+        name=name, precision=name[:4], power_mode="15W", state="finished", file=f"{name}.json", size_px=size,
         compute="f16", frames=900, fps=1e3 / p50, p50_ms=p50, p99_ms=2 * p50, dropped=0, deadline_misses=0,
         energy_mj=energy, power_of=None if energy is None else "hwmon, module input",
         quality={} if vif is None else {"VIF": vif},
@@ -66,12 +66,13 @@ def test_points_lie_where_their_figures_are() -> None:
             assert LEFT <= point.x <= WIDTH - RIGHT
             assert TOP <= point.y <= HEIGHT - BOTTOM
     first, *_ = charts(summary())
-    by_name = {point.label: point for point in first.points}
+    by_name = {point.name: point for point in first.points}
     large = [by_name[f"{name}-640x480"] for name in ("int8", "fp16", "fp32")]
     assert large[0].x < large[1].x < large[2].x
     assert large[0].y > large[1].y > large[2].y  # down is less
     proportion = (large[1].x - large[0].x) / (large[2].x - large[0].x)
     assert proportion == pytest.approx((6 - 4) / (12 - 4), abs=0.01)
+    assert {point.label for point in first.points} == {"int8 15W", "fp16 15W", "fp32 15W"}
     labels = [float(tick.label) for tick in first.x_ticks]
     assert labels == sorted(labels)
     assert labels[0] <= 1.4
@@ -81,7 +82,7 @@ def test_points_lie_where_their_figures_are() -> None:
 def test_the_front_of_each_size_is_drawn_by_itself() -> None:
     energy, quality, _ = charts(summary())
     assert energy.series == ["640x480", "320x240"]
-    assert {point.label for point in energy.points if point.front and point.series == 0} == {"int8-640x480"}
+    assert {point.name for point in energy.points if point.front and point.series == 0} == {"int8-640x480"}
     assert len([point for point in energy.points if point.front and point.series == 1]) == 2
     assert len([point for point in quality.points if point.front and point.series == 0]) == 3
 
