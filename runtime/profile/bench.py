@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Protocol
 
 from runtime import run as room
+from runtime.machine.readings import Readings
+from runtime.power.meters import find_meters
 from runtime.preview import Show
 
 
@@ -28,17 +31,25 @@ class Bench(Protocol):
         """
 
 
-class PlainBench:
-    """Runs in this process, without a meter."""
+class MachineBench:
+    """Runs in this process, on this machine."""
+
+    def __init__(self) -> None:
+        meters = find_meters()
+        for meter in meters:
+            meter.close()
+        self._metered, self._idle_s = bool(meters), 0.0
 
     def temperatures_c(self) -> Mapping[str, float]:
         """See ``Bench``."""
-        return {}
+        with Readings() as readings:
+            return readings.read().temperatures_c
 
     def rest(self, seconds: float, stop: threading.Event) -> None:
-        """See ``Bench``; there is no meter, so there is no baseline to wait for."""
+        """See ``Bench``: the run itself rests first, for its meters are open then; without a meter there is no need."""
+        self._idle_s = seconds if self._metered else 0.0
 
     def run(self, settings: room.RunSettings, *, show: Show, stop: threading.Event) -> bool:
         """See ``Bench``."""
-        room.run(settings, show=show, stopping=lambda: nullcontext(stop))
+        room.run(replace(settings, idle_s=self._idle_s), show=show, stopping=lambda: nullcontext(stop))
         return not stop.is_set()

@@ -22,7 +22,7 @@ from edgefusion.core.signing import load_signed
 from runtime import run as room
 from runtime.build import fastest
 from runtime.pipeline.lane import Lane
-from runtime.profile.bench import Bench, PlainBench
+from runtime.profile.bench import Bench, MachineBench
 from runtime.profile.cooling import LONGEST_S, WARMER_C, cool_down, pause_s
 from runtime.profile.page import write_page
 from runtime.profile.plan import Combination, combine, precisions_of, sizes_of
@@ -88,7 +88,7 @@ def profile(settings: ProfileSettings, *, tell: Tell = _quiet, bench: Bench | No
     modes = _power_modes(settings)
     wanted = _plan(settings, bundle, device, modes)
     _prepare_folder(settings, bundle, device, wanted)
-    work = _Work(settings, bundle, tell, bench or PlainBench())
+    work = _Work(settings, bundle, tell, bench or MachineBench())
     with stop_on_signals() as stop:
         rows = work.rows(wanted, modes, stop)
     summary = _summary(settings, bundle, device, rows)
@@ -150,11 +150,14 @@ class _Work:
         self._ran = True
         part = self._settings.out / f".{combination.name}.json"
         settings = self._run_settings(combination, part)
-        if stop.is_set() or not self._bench.run(settings, show=self._shown(combination), stop=stop):
-            part.unlink(missing_ok=True)
-            return False
-        os.replace(part, self._path(combination))
-        return True
+        try:
+            done = not stop.is_set() and self._bench.run(settings, show=self._shown(combination), stop=stop)
+            if done:
+                os.replace(part, self._path(combination))
+        finally:
+            for left in (part, part.with_suffix(".jsonl")):
+                left.unlink(missing_ok=True)
+        return done
 
     def _run_settings(self, combination: Combination, record: Path) -> room.RunSettings:
         given = self._settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edgefusion.core.bundle import Bundle
 from edgefusion.core.errors import InputError
 from runtime.profile.plan import Combination
+from runtime.report.schema import SCHEMA
 
 SCHEMA = 1
 ACROSS = "all"
@@ -134,8 +135,7 @@ def figures(path: Path) -> dict[str, Any]:
     """
     try:
         record = json.loads(path.read_text())
-        read = READERS.get(record["schema"])
-        found = read(record) if read else None
+        found = _figures(record) if record["schema"] == SCHEMA else None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"no run record ({error!r})", where=path, remedy="--force runs it again") from error
     if found is None:
@@ -152,22 +152,7 @@ def _common(combination: Combination) -> dict[str, Any]:
     }
 
 
-def _schema_2(record: dict[str, Any]) -> dict[str, Any]:
-    """Without power."""
-    latency = record["latency_ms"]
-    return {
-        "size_px": (record["width"], record["height"]),
-        "compute": record["compute"],
-        "frames": record["frames"],
-        "fps": record["fps"],
-        "p50_ms": latency["p50"],
-        "p99_ms": latency["p99"],
-        "dropped": sum(record["dropped"].values()),
-        "deadline_misses": record["deadline_misses"],
-    }
-
-
-def _schema_3(record: dict[str, Any]) -> dict[str, Any]:
+def _figures(record: dict[str, Any]) -> dict[str, Any]:
     latency, energy = record["latency"], record.get("energy") or {}
     percentiles = latency["published"]["percentiles_ms"]
     return {
@@ -184,9 +169,6 @@ def _schema_3(record: dict[str, Any]) -> dict[str, Any]:
         "fps_per_w": energy.get("fps_per_w"),
         "power_of": f"{energy['meter']}, {energy['scope']}" if energy else None,
     }
-
-
-READERS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {2: _schema_2, 3: _schema_3}
 
 
 def with_front(rows: Sequence[Row], metric: str | None) -> list[Row]:

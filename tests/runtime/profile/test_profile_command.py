@@ -19,7 +19,7 @@ from nvpmodels import FakeNvpmodel
 from rig_files import write_rig
 
 from runtime.profile import job, power_modes
-from runtime.profile.bench import PlainBench
+from runtime.profile.bench import MachineBench
 
 Call = Callable[..., Result]
 SIZES = ("--size", "96x72", "--size", "48x36")
@@ -146,10 +146,11 @@ def test_nothing_is_changed_where_nothing_is_left_to_run(profile: Call, nvpmodel
     assert nvpmodel.calls == before
 
 
-class WarmBench(PlainBench):
+class WarmBench(MachineBench):
     """Its machine grows warm with every run; notes what it was asked to do."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.done: list[str] = []
         self.degrees = 40.0
 
