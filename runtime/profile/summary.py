@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edgefusion.core.bundle import Bundle
 from edgefusion.core.errors import InputError
 from runtime.profile.plan import Combination
-from runtime.report.schema import SCHEMA
+from runtime.report import schema
 
 SCHEMA = 1
 ACROSS = "all"
@@ -135,7 +135,7 @@ def figures(path: Path) -> dict[str, Any]:
     """
     try:
         record = json.loads(path.read_text())
-        found = _figures(record) if record["schema"] == SCHEMA else None
+        found = _figures(record) if record["schema"] == schema.SCHEMA else None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"no run record ({error!r})", where=path, remedy="--force runs it again") from error
     if found is None:
