@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -88,15 +88,17 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
     help="How changes of state are written to standard error.",
 )  # fmt: skip
 @_json_option
-def run(as_json: bool, **options: Any) -> None:
+def run(as_json: bool, log_form: Literal["text", "json"], **options: Any) -> None:
     """Fuse what the cameras of --rig see, or a recording, or the simulated rig where neither is given.
 
     Recordings go as fast as they can, or at --fps. Ctrl-C ends it and finishes what was written.
     """
+    from runtime import log
     from runtime import run as room
     from runtime.journal.compact import to_json
     from runtime.preview import live_line
 
+    log.configure(log_form)
     settings = room.RunSettings(**options)
     with live_line(hidden=as_json) as show:
         records = room.run(settings, show=show)

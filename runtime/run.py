@@ -73,7 +73,6 @@ class RunSettings:
     size_px: Size | None = None
     duration_s: float | None = None
     warm_up_s: float = 0.0
-    log_form: log.Form = "text"
     idle_s: float = 0.0
 
 
@@ -110,7 +109,6 @@ def run(
     Raises:
         EdgeFusionError: whatever is wrong with the settings, the input, this machine or the run.
     """
-    log.configure(settings.log_form)
     bundle = load_signed(settings.bundle_path, settings.require_signature, ungated=settings.ungated)
     device = find_device(settings.device_name)
     for path in (settings.preview, settings.record, settings.trace):

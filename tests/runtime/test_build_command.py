@@ -88,7 +88,7 @@ def test_explain_says_each_layers_share_of_the_time(edgefusion: Call) -> None:
 
 
 def test_run_auto_takes_the_fastest(edgefusion: Call) -> None:
-    record = json.loads(edgefusion("run", "--precision", "auto", "--frames", 2, "--json").output)
+    record = json.loads(edgefusion("run", "--precision", "auto", "--frames", 2, "--json").output)["engine"]
     assert record["precision"] in ("fp32", "fp16", "int8")
     assert json.loads(edgefusion("build", "--json").output)["precision"] == record["precision"]
 

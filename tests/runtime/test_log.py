@@ -62,8 +62,10 @@ def test_threads_do_not_mix_their_lines(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_program_that_uses_the_library_decides_where_lines_go(
-    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(log.LOGGER, "handlers", [])  # as it is before any command of ours ran here
+    monkeypatch.setattr(log.LOGGER, "propagate", True)
     with caplog.at_level(logging.INFO, logger="edgefusion"):
         log.event("ring", state="open", to="ring:front")
     assert caplog.messages == ["ring state=open to=ring:front"]

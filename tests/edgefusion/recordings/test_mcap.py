@@ -223,7 +223,7 @@ def test_run_fuses_a_file(edgefusion: Call, tmp_path: Path) -> None:
     path = write_drive(tmp_path / "drive.mcap", 5)
     result = edgefusion("run", "--recording", path, "--output", tmp_path / "fused", "--json")
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["frames"] == 5
+    assert json.loads(result.stdout)["counts"]["published"] == 5
     assert sorted(file.name for file in (tmp_path / "fused").iterdir()) == [f"{n:06}.png" for n in range(5)]
 
 

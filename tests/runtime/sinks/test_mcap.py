@@ -115,7 +115,7 @@ def test_a_run_becomes_a_recording_that_runs_again(edgefusion, tmp_path: Path) -
     for recording, output in ((source, first), (first, second)):
         result = edgefusion("run", "--recording", recording, "--output", output, "--json")
         assert result.exit_code == 0, result.output
-        assert json.loads(result.stdout)["frames"] == 6
+        assert json.loads(result.stdout)["counts"]["published"] == 6
     assert len(messages(second, VISIBLE)) == len(messages(second, THERMAL)) == 6
     for before, after in zip(fused(first), fused(second), strict=True):
         np.testing.assert_array_equal(before, after)
