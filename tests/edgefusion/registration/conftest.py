@@ -26,13 +26,13 @@ def frames(seed: int, indices: range) -> Frames:
 
 @pytest.fixture(scope="session")
 def drive() -> Frames:
-    """Six moments of one night drive: luma and 14-bit thermal."""
-    return frames(0, range(0, 150, 25))
+    """Four moments of one night drive: luma and 14-bit thermal."""
+    return frames(0, range(0, 120, 30))
 
 
 @pytest.fixture(scope="session")
 def other_drive() -> Frames:
-    return frames(7, range(0, 150, 25))
+    return frames(7, range(0, 120, 30))
 
 
 @pytest.fixture(scope="session")
