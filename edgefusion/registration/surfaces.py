@@ -40,9 +40,9 @@ class Surfaces:
 
 
 def blocks(size_px: Size, side_px: int) -> list[tuple[int, int]]:
-    """Top left corners of blocks that cover an image, a third of each shared with the next."""
+    """Top left corners of blocks that cover an image, half of each shared with the next."""
     columns, rows = (
-        np.linspace(0, side - side_px, max(2, round(1.5 * side / side_px))).round().astype(int).tolist()
+        np.linspace(0, side - side_px, max(2, round(2 * side / side_px) - 1)).round().astype(int).tolist()
         for side in size_px
     )
     return [(x, y) for y in rows for x in columns]
