@@ -51,7 +51,7 @@ FIRST = (Step(COARSE_PX, 40, 10, 2.0, 1, 4, rigid=True), Step(COARSE_PX, 32, 6, 
 SECOND = (Step(320, 48, 8, 1.5, 2, 10),)
 MISFIT = (Step(320, 48, 6, 0.5, 1, 10),)
 """One more, to learn what a richer model would have said."""
-LAST = (Step(640, 64, 6, 1.0, 2, 16),)
+LAST = (Step(640, 64, 5, 0.5, 1, 16),)
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from edgefusion.registration.coarse import Search
 from edgefusion.registration.features import Image, richness
 from edgefusion.registration.levels import Pair, View, view
 from edgefusion.registration.projective import Mapping, Model
-from edgefusion.registration.refine import SECOND, candidates, refine, scale_of, spread
+from edgefusion.registration.refine import SECOND, Candidate, candidates, refine, scale_of, spread
 
 LEAST_SUPPORT = 0.22
 """Share of the blocks that must agree: unrelated pictures reach 0.15, the hardest related ones 0.31."""
 
-CLEAR_SUPPORT = 0.45
+CLEAR_SUPPORT = 0.35
 """With so many, thermal is the right way round without further tests: mirrored it would not get near."""
 
 LEAST_RICHNESS = 0.004
@@ -123,8 +123,8 @@ def check_pose(pairs: Sequence[Pair], upright: float) -> None:
         InputError: thermal is mirrored or turned; it says how.
     """
     found = dict(_supports(spread(pairs, POSE_PAIRS)))
-    name = max(found, key=lambda each: found[each])
-    if found[name] > max(LEAST_SUPPORT, 1.2 * upright):
+    name = max(found, key=lambda each: found[each], default="")
+    if found and found[name] > max(LEAST_SUPPORT, 1.2 * upright):
         raise InputError(
             f"the thermal images are {name}", where="thermal",
             remedy="turn them back in the camera's settings (flip, rotate) or in the recording",
@@ -132,12 +132,15 @@ def check_pose(pairs: Sequence[Pair], upright: float) -> None:
 
 
 def _supports(pairs: Sequence[Pair]) -> Iterator[tuple[str, float]]:
+    """Of the poses that look best at the smallest size, the support."""
     model: Model = "homography"
+    found: list[tuple[str, list[Pair], Candidate]] = []
     for name, undo in POSES.items():
         turned = [Pair(pair.visible, _posed(pair.thermal, undo)) for pair in pairs]
-        found = candidates(turned, expected(turned[0]), search=POSE_SEARCH, model=model, most=3, pool=2)
-        best = [refine(turned, each, SECOND, model=model) for each in found[:1]]
-        yield name, max((support(turned, each.mapping) for each in best), default=0.0)
+        best = candidates(turned, expected(turned[0]), search=POSE_SEARCH, model=model, most=2, pool=2)
+        found += [(name, turned, each) for each in best[:1]]
+    for name, turned, each in sorted(found, key=lambda one: -one[2].score)[:2]:
+        yield name, support(turned, refine(turned, each, SECOND, model=model).mapping)
 
 
 def _posed(image: View, undo: Callable[[Any], Any]) -> View:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from edgefusion.registration import evidence
 from edgefusion.registration.features import Image, richness, stretch
 from edgefusion.registration.fit import Fit, fit
 from edgefusion.registration.levels import SMALLEST_PX, Level, View
-from edgefusion.registration.projective import PARAMETERS, Mapping, Model, grid
+from edgefusion.registration.projective import PARAMETERS, Mapping, grid
 from edgefusion.registration.refine import scale_of
 from edgefusion.registration.refusals import LEAST_RICHNESS, LEAST_SUPPORT
 from edgefusion.registration.surfaces import surfaces
@@ -46,13 +47,17 @@ class Residual:
     doubt: str = ""
 
 
-def residual(visible: Image, thermal: Image, registration: Matrix, *, model: Model = "similarity") -> Residual:
+def residual(
+    visible: Image, thermal: Image, registration: Matrix, *, lens: float = 0.0,
+    model: Literal["similarity", "homography"] = "similarity",
+) -> Residual:  # fmt: skip
     """Compare one pair under a registration.
 
     Args:
         visible: luma [H, W], any integer or real type.
         thermal: [h, w].
         registration: [3, 3] from a visible pixel to a thermal one, for these sizes.
+        lens: radial term after it (``Mapping.lens``).
         model: what may be off.
 
     Raises:
@@ -66,7 +71,7 @@ def residual(visible: Image, thermal: Image, registration: Matrix, *, model: Mod
     ]
     if blank:
         return _doubtful(f"nothing to register in {' and '.join(blank)}: hardly an edge", 0.0)
-    mapping = level.here(Mapping(registration))
+    mapping = level.here(Mapping(registration, lens))
     given = surfaces([level], mapping, block_px=BLOCK_PX, radius_px=RADIUS_PX)
     found = fit(given, level, mapping, model=model, before=np.zeros(PARAMETERS[model]), blur_px=BLUR_PX)
     support = evidence.agreement(given, around=_shifts(found, mapping, given.centres))

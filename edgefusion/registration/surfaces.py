@@ -40,7 +40,7 @@ class Surfaces:
 
 
 def blocks(size_px: Size, side_px: int) -> list[tuple[int, int]]:
-    """Top left corners of half-overlapping blocks that cover an image."""
+    """Top left corners of blocks that cover an image, half of each shared with the next."""
     columns, rows = (
         np.linspace(0, side - side_px, max(2, round(2 * side / side_px) - 1)).round().astype(int).tolist()
         for side in size_px

@@ -8,6 +8,7 @@ Prints one line a case, then the table of docs/registration.md. Refused answers 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 import time
@@ -36,13 +37,13 @@ from registration_cases import (
     similarity,
 )
 
-METHODS: dict[str, Callable[..., Answer]] = {"edgefusion": ours, "SIFT": sift, "ECC": ecc}
+METHODS: dict[str, Callable[..., Answer]] = {
+    "edgefusion": ours,
+    "edgefusion, lens": functools.partial(ours, model="lens"),
+    "SIFT": sift,
+    "ECC": ecc,
+}
 KINDS = {"similarity": similarity, "perspective": perspective}
-
-
-def with_lens(pairs: Pairs) -> Answer:
-    """This project's, with the radial term."""
-    return ours(pairs, model="lens")
 
 
 def warps(kind: str, seed: int, count: int, pairs: Pairs, reach: tuple[float, float]) -> list[Warp]:
@@ -53,25 +54,27 @@ def warps(kind: str, seed: int, count: int, pairs: Pairs, reach: tuple[float, fl
     return [KINDS[kind](seed + number, size, shift_px=reach[0], turn_deg=reach[1]) for number in range(count)]
 
 
-def cases(name: str, pairs: Pairs, kind: str, chosen: list[Warp], methods: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Each method's error for each warp."""
+def cases(
+    name: str, pairs: Pairs, method: str, kinds: dict[str, list[Warp]], counts: dict[str, int]
+) -> Iterator[dict[str, Any]]:
+    """One method's error for each warp."""
     visible, thermal = ((image.shape[1], image.shape[0]) for image in pairs[0])
-    for method, find in methods.items():
-        base = find(pairs)
-        for number, warp in enumerate(chosen):
-            began = time.process_time()
-            found = find([(left, warp(right)) for left, right in pairs])
-            spent = time.process_time() - began
-            off = np.inf
-            if found.points and base.points:
-                off = off_px(found.points, base.points, warp, visible=visible, thermal=thermal)
-            row = {
-                "name": name, "kind": kind, "method": method, "case": number, "off_px": off,
-                "uncertainty_px": found.uncertainty_px, "refused": found.points is None,
-                "base_refused": base.points is None, "cpu_s": round(spent, 2),
-            }  # fmt: skip
-            print(json.dumps(row), flush=True)
-            yield row
+    find = METHODS[method]
+    base = find(pairs)
+    for kind, number, warp in ((k, n, w) for k in kinds for n, w in enumerate(kinds[k][: counts[method]])):
+        began = time.process_time()
+        found = find([(left, warp(right)) for left, right in pairs])
+        spent = time.process_time() - began
+        off = np.inf
+        if found.points and base.points:
+            off = off_px(found.points, base.points, warp, visible=visible, thermal=thermal)
+        row = {
+            "name": name, "kind": kind, "method": method, "case": number, "off_px": off,
+            "uncertainty_px": found.uncertainty_px, "refused": found.points is None,
+            "base_refused": base.points is None, "cpu_s": round(spent, 2),
+        }  # fmt: skip
+        print(json.dumps(row), flush=True)
+        yield row
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -94,23 +97,25 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=4, help="warps of each kind for each clip")
     parser.add_argument("--pairs", type=int, default=2, help="warps of each kind for each pair")
-    parser.add_argument("--others", type=int, default=1, help="0: without the other methods")
+    parser.add_argument("--others", type=int, default=1, help="warps for the other methods, which take long")
     parser.add_argument("--frames", type=int, default=30, help="of a clip")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    methods = METHODS if given.others else {"edgefusion": ours}
+    others = dict.fromkeys(("SIFT", "ECC"), given.others)
     rows = []
     for index, (name, pair) in enumerate(load_pairs(given.data).items() if given.pairs else ()):
-        for kind in KINDS:
-            chosen = warps(kind, 100 * index, given.pairs, [pair], (30, 10))
-            rows += [{**row, "input": "pair, 30 px / 10 deg"} for row in cases(name, [pair], kind, chosen, methods)]
+        kinds = {kind: warps(kind, 100 * index, given.pairs, [pair], (30, 10)) for kind in KINDS}
+        counts = {"edgefusion": given.pairs, **others}
+        for method in (each for each in counts if counts[each]):
+            rows += [{**row, "input": "pair, 30 px / 10 deg"} for row in cases(name, [pair], method, kinds, counts)]
     for index, name in enumerate(CLIPS if given.clips else ()):
         clip = load_clip(given.data, name, given.frames)
-        for kind in ("similarity", "perspective", "lens"):
-            chosen = warps(kind, 7000 + 100 * index, given.clips, clip, (60, 20))
-            with_its = {"edgefusion": with_lens} if kind == "lens" else methods
-            found = cases(name, clip, kind, chosen, with_its)
+        kinds = {kind: warps(kind, 7000 + 100 * index, given.clips, clip, (60, 20)) for kind in KINDS}
+        lens = {"lens": warps("lens", 0, 0, clip, (0, 0))}
+        counts = {"edgefusion": given.clips, "edgefusion, lens": len(LENSES), **others}
+        for method in (each for each in counts if counts[each]):
+            found = cases(name, clip, method, lens if "lens" in method else kinds, counts)
             rows += [{**row, "input": f"clip, {given.frames} frames, 60 px / 20 deg"} for row in found]
     print(table(rows))
     if given.out:
