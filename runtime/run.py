@@ -26,6 +26,8 @@ from runtime.pipeline.loop import abandoned_on_error, run_lanes
 from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.statistics import Statistics
 from runtime.preview import Preview, Show
+from runtime.registration.monitor import Monitor
+from runtime.registration.watch import Trained, trained_range
 from runtime.report.schema import Counts, Histogram, RunRecord
 from runtime.sources import Source, open_sources
 from runtime.stopping import stop_on_signals
@@ -80,8 +82,10 @@ def run(settings: RunSettings, show: Show = lambda lane: None) -> list[RunRecord
         fusions = _fusions(sources, bundle, device, precision)
         for fusion in fusions:
             stack.callback(fusion.close)
+        trained = trained_range(bundle)
         for source, fusion in zip(sources, fusions, strict=True):
-            lanes.append(_lane(source, fusion, settings, preview=preview, show=show))
+            monitor = _monitor(source, fusion, trained, stack)
+            lanes.append(_lane(source, fusion, settings, preview=preview, show=show, monitor=monitor))
             _warm_up(source, lanes[-1])
         for source in sources:
             stack.enter_context(source.moments)
@@ -137,7 +141,9 @@ def _fusions(sources: list[Source], bundle: Bundle, device: Device, precision: P
     return [fusion, *(fusion.beside(registration=each.registration, bits=each.bits) for each in others)]
 
 
-def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, preview: Preview, show: Show) -> Lane:
+def _lane(
+    source: Source, fusion: Fusion, settings: RunSettings, *, preview: Preview, show: Show, monitor: Monitor | None
+) -> Lane:
     def observe(moment: Moment, slot: Slot, statistics: Statistics) -> None:
         show(lane)
         if settings.preview:
@@ -150,8 +156,20 @@ def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, preview: Pre
     lane = Lane(
         source.name, source.moments, fusion, outputs,
         frames=source.frames, deadline_ms=source.policy.deadline_ms, stills=source.stills, observe=observe,
+        monitor=monitor,
     )  # fmt: skip
     return lane
+
+
+def _monitor(source: Source, fusion: Fusion, trained: Trained | None, stack: ExitStack) -> Monitor | None:
+    """Of a rig's registration, from now to the end of the run."""
+    if source.drift is None:
+        return None
+    return stack.enter_context(
+        Monitor(
+            source.name, fusion, source.drift, live=source.live, trained=trained, drifted=source.moments.set_drifted
+        )
+    )  # fmt: skip
 
 
 def _wanted(source: Source, settings: RunSettings) -> list[Output]:

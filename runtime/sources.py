@@ -11,7 +11,7 @@ from typing import Protocol
 
 from edgefusion.core.errors import RigError, UsageError
 from edgefusion.core.frames import FramePair, PixelFormat
-from edgefusion.core.rig import Camera, Output, Policy, Rig, ThermalCamera, load_rig, registered
+from edgefusion.core.rig import Camera, Drift, Output, Policy, Rig, ThermalCamera, load_rig, registered
 from edgefusion.kernels.inputs import Registration
 from edgefusion.kernels.layout import Form
 from edgefusion.recordings.options import chosen_recording
@@ -73,6 +73,7 @@ class Source:
         expected: so many will come, if that is known.
         policy: of its rig.
         outputs: of its rig.
+        drift: of its rig; None where there is none, or its registration is not to be watched.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Source:
     expected: int | None = None
     policy: Policy = field(default_factory=Policy)
     outputs: tuple[Output, ...] = ()
+    drift: Drift | None = None
 
 
 def open_sources(settings: Wanted, *, stop: threading.Event, wake: threading.Condition) -> list[Source]:
@@ -146,6 +148,7 @@ def _recorded(settings: Wanted, recording: Recording, stop: threading.Event) -> 
         stills=recording.fps is None,
         forms=stream.forms(),
         expected=frames,
+        drift=rig.drift if rig and rig.drift.watch and recording.fps else None,
     )
 
 
@@ -179,6 +182,7 @@ def _live_source(rig: Rig, settings: Wanted, wake: threading.Condition) -> Sourc
         frames=settings.frames or None,
         policy=rig.policy,
         outputs=rig.outputs,
+        drift=rig.drift if rig.drift.watch else None,
     )
 
 

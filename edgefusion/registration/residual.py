@@ -46,7 +46,9 @@ class Residual:
     doubt: str = ""
 
 
-def residual(visible: Image, thermal: Image, registration: Matrix, *, model: Model = "similarity") -> Residual:
+def residual(
+    visible: Image, thermal: Image, registration: Matrix, *, model: Model = "similarity", radius_px: int = RADIUS_PX
+) -> Residual:
     """Compare one pair under a registration.
 
     Args:
@@ -54,6 +56,7 @@ def residual(visible: Image, thermal: Image, registration: Matrix, *, model: Mod
         thermal: [h, w].
         registration: [3, 3] from a visible pixel to a thermal one, for these sizes.
         model: what may be off.
+        radius_px: how far at most, at a side of SIDE_PX or the image's own if that is smaller; less is cheaper.
 
     Raises:
         InputError: images of another shape or too small.
@@ -67,11 +70,11 @@ def residual(visible: Image, thermal: Image, registration: Matrix, *, model: Mod
     if blank:
         return _doubtful(f"nothing to register in {' and '.join(blank)}: hardly an edge", 0.0)
     mapping = level.here(Mapping(registration))
-    given = surfaces([level], mapping, block_px=BLOCK_PX, radius_px=RADIUS_PX)
+    given = surfaces([level], mapping, block_px=BLOCK_PX, radius_px=radius_px)
     found = fit(given, level, mapping, model=model, before=np.zeros(PARAMETERS[model]), blur_px=BLUR_PX)
     support = evidence.agreement(given, around=_shifts(found, mapping, given.centres))
     if support < LEAST_SUPPORT:
-        reach = RADIUS_PX / level.shrink
+        reach = radius_px / level.shrink
         return _doubtful(f"no match within {reach:.0f} pixels: hidden, unlike, or farther off", support)
     return _measured(level, Mapping(registration), found, support)
 

@@ -14,6 +14,7 @@ from runtime.journal.snapshot import Snapshot
 from runtime.latency import Deadlines, LatencyHistogram
 from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.statistics import Statistics
+from runtime.registration.monitor import Monitor
 from runtime.sync.moments import Moment
 
 Observe = Callable[[Moment, Slot, Statistics], None]
@@ -58,6 +59,9 @@ class Moments(Protocol):
     def status(self) -> dict[str, Any]:
         """``cameras`` and ``skew_ms``, where there are cameras."""
 
+    def set_drifted(self, drifted: bool) -> None:
+        """Whether moments are marked MISREGISTERED from now on, where there are cameras."""
+
     def skew(self) -> LatencyHistogram | None:
         """A copy of the distances between the exposures of pairs, where there are cameras."""
 
@@ -74,6 +78,7 @@ class Lane:
         deadline_ms: exposure to published; what takes longer counts as missed.
         stills: moments are unrelated pictures, not a stream.
         observe: called after every published frame, while its pixels still hold.
+        monitor: of the registration, if it is watched.
     """
 
     def __init__(
@@ -87,9 +92,11 @@ class Lane:
         deadline_ms: float | None = None,
         stills: bool = False,
         observe: Observe = lambda moment, slot, statistics: None,
+        monitor: Monitor | None = None,
     ) -> None:
         self.name, self.moments, self.fusion, self.outputs = name, moments, fusion, outputs
         self._stills, self._observe, self._frames = stills, observe, frames
+        self._monitor, self._looks = monitor, False
         self._start_ns: int | None = None
         self.statistics = Statistics(deadlines=Deadlines(None if deadline_ms is None else round(deadline_ms * 1e6)))
 
@@ -141,6 +148,7 @@ class Lane:
             "dropped": self.dropped,
             "copies_per_frame": self.copies_per_frame(),
             **self.fusion.facts,
+            **({"registration": self._monitor.status()} if self._monitor else {}),
             "outputs": self.outputs.status(),
             **self.moments.status(),
         }
@@ -195,8 +203,13 @@ class Lane:
         fusion, clock, pair = self.fusion, time.monotonic_ns, moment.pair
         if self._stills:
             fusion.forget()
+        if self._monitor:
+            self._monitor.before()
+            self._looks = self._monitor.due and pair is not None and not moment.flags & Flag.STALE
         begin_ns = clock()
         if pair is None or moment.flags & Flag.MISREGISTERED:
+            if pair is not None and self._looks:
+                fusion.pack(pair)  # for the monitor, to see whether it is right again
             self._pass_through(moment, slot)
             return begin_ns, begin_ns, begin_ns, clock()
         fusion.pack(pair)
@@ -224,6 +237,8 @@ class Lane:
         sink_ns = published_ns - unpacked_ns + time.monotonic_ns() - offered_ns
         stages_ns = packed_ns - begin_ns, executed_ns - packed_ns, unpacked_ns - executed_ns
         statistics.time(source_ns, *stages_ns, sink_ns)
+        if self._monitor and self._looks:
+            self._monitor.look()
 
     def _info(self, moment: Moment) -> FusedInfo:
         frame = moment.visible or moment.thermal
