@@ -17,7 +17,7 @@ from edgefusion.kernels.layout import Form
 from runtime import log
 from runtime.fusion import Fusion
 from runtime.registration.allowance import Allowance
-from runtime.registration.sample import Sample, chosen
+from runtime.registration.sample import Sample, chosen, unfit
 from runtime.registration.watch import State, Trained, Watch
 from runtime.registration.worker import Worker
 
@@ -47,6 +47,10 @@ class Monitor:
         live: the rig's cameras run: the registration may be corrected, and given up; else it is only reported.
         trained: of the student, if the bundle says so.
         drifted: told when the registration is beyond its budget, and when it is good again.
+
+    Attributes:
+        due: a sample of the next pair is wanted.
+        used: [3, 3] the correction in use.
     """
 
     def __init__(
@@ -65,7 +69,6 @@ class Monitor:
         self._watch: Watch | None = None
         self._forms: tuple[Form, Form] | None = None
         self._sampled: tuple[Form, Form] | None = None
-        self._used: Matrix = np.eye(3)
         self._sample: Sample | None = None
         self._step: Step | None = None
         self._said: dict[str, Any] = {}
@@ -75,7 +78,7 @@ class Monitor:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"drift of {name}", daemon=True)
         self.due = False
-        """Whether a sample of the next pair is wanted."""
+        self.used: Matrix = np.eye(3)
 
     def __enter__(self) -> Monitor:
         self._begin_s = time.monotonic()
@@ -91,10 +94,10 @@ class Monitor:
         """The loop is about to pack a pair: from here on the newest correction is used."""
         step, self._step = self._step, None
         if self._forms != self._fusion.forms:  # all was set up anew, by the rig's own registration
-            self._forms, self._used = self._fusion.forms, np.eye(3)
+            self._forms, self.used = self._fusion.forms, np.eye(3)
         if step is not None and step.forms == self._forms:
             self._fusion.register(step.table)
-            self._used = step.correction
+            self.used = step.correction
 
     def look(self) -> None:
         """The loop is done with a pair that it packed, and has published it: take a sample of it."""
@@ -103,7 +106,7 @@ class Monitor:
             return
         size = forms[0][1]
         planes = self._fusion.packed(chosen(size[0]))
-        self._sample, self.due = Sample(planes, size, forms, self._used, time.monotonic()), False
+        self._sample, self.due = Sample(planes, size, forms, self.used, time.monotonic()), False
 
     def status(self) -> dict[str, Any]:
         """``Watch.status`` and ``cpu``: the share of one processor that measuring takes."""
@@ -131,6 +134,9 @@ class Monitor:
     def _measure(self, sample: Sample) -> None:
         watch = self._watched(sample)
         self._asked_s = sample.at_s
+        if (doubt := unfit(sample.size_px)) is not None:
+            watch.add(doubt, sample.correction, sample.at_s)
+            return
         try:
             self._worker.ask(sample.planes, sample.size_px, watch.start(sample.correction))
             while (found := self._worker.answer(TICK_S)) is None:

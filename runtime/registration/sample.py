@@ -82,17 +82,22 @@ class Measurement:
     cpu_s: float = 0.0
 
 
+def unfit(size_px: Size) -> Measurement | None:
+    """What there is to say of samples of images that are too small; None if they are not."""
+    if min(size_px) // 2 >= SMALLEST_PX:
+        return None
+    return Measurement(np.eye(3), float("inf"), f"an image of {size_px[0]}x{size_px[1]} pixels is too small")
+
+
 def measure(planes: Tensor, size_px: Size, start: Matrix) -> Measurement:
     """Compare luma and thermal of a sample.
 
     Args:
-        planes: of the sample.
+        planes: of the sample, of an image that is not ``unfit``.
         size_px: of the visible image.
         start: [3, 3] about which its correction is sought, as far as known.
     """
     pair = images(planes, size_px)
-    if min(pair[0].shape) < SMALLEST_PX:
-        return Measurement(start, float("inf"), f"an image of {size_px[0]}x{size_px[1]} pixels is too small")
     fine = _compared(pair, size_px, start, *FINE)
     if not fine.doubt or min(pair[0].shape) * FAR[0] / max(pair[0].shape) < SMALLEST_PX:
         return fine

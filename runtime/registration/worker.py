@@ -60,7 +60,6 @@ class Worker:
             self._process.kill()
             self._process.join()
         self._end.close()
-        self._process.close()
         self._process = self._end = None
 
     def _begin(self) -> None:
