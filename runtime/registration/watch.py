@@ -29,8 +29,9 @@ FIRST, FIRST_PX = 4, 6.0
 FAST_S = 0.3
 """Between measurements while something seems to change."""
 
-CONFIRMED = 2
-"""So many measurements in a row have to say the same before the state changes for the worse."""
+CONFIRMED, SURE = 1.6, 2.0
+"""The weights of measurements in a row that say the state is worse have to add up to so much, 1 being that of one that
+is sure to a pixel; and to say so, one has to be so many of its deviations beyond the limit."""
 
 RETURN = 0.8
 """A state is left again below this part of its limit."""
@@ -83,7 +84,7 @@ class Watch:
         self._meant = NO_CHANGE
         self._corrected = NO_CHANGE
         self._stepping = self._doubted = self._near = False
-        self._worse = 0
+        self._worse = 0.0
         self._heard_s: float | None = None
 
     def start(self, used: Matrix) -> Matrix:
@@ -107,7 +108,7 @@ class Watch:
         self.measured += 1
         self._heard_s = at_s
         self._begin(total)
-        self._judge(total)
+        self._judge(total, measurement.uncertainty_px)
 
     @property
     def urgent(self) -> bool:
@@ -168,23 +169,23 @@ class Watch:
             meant = np.median(self._first, axis=0)
             self._meant = meant * min(1.0, FIRST_PX / max(length_px(meant, self._size), 1e-9))
 
-    def _judge(self, total: Change) -> None:
+    def _judge(self, total: Change, uncertainty_px: float) -> None:
         """For the worse once measurements in a row say so; for the better by what is known on the whole."""
-        newest = self._rated(total - self._corrected)
+        newest = self._rated(total - self._corrected, uncertainty_px)
         self._near = newest is State.GOOD and self._changed(total - self._corrected) > self._settings.limit_px / 2
         if newest > self.state:
-            self._worse += 1
+            self._worse += min(1.0, uncertainty_px**-2) if self.state is not State.UNKNOWN else CONFIRMED
             if self._worse >= CONFIRMED:
-                self.state, self._worse = newest, 0
+                self.state, self._worse = newest, 0.0
             return
-        self._worse = 0
+        self._worse = 0.0
         if newest < self.state:
-            self.state = min(self.state, self._rated(self._left(), ease=RETURN))
+            self.state = min(self.state, self._rated(self._left(), self._track.uncertainty_px / SURE, ease=RETURN))
 
-    def _rated(self, left: Change, *, ease: float = 1.0) -> State:
+    def _rated(self, left: Change, uncertainty_px: float, *, ease: float = 1.0) -> State:
         if length_px(left, self._size) > ease * self._settings.budget_px:
             return State.BEYOND
-        limit_px = ease * math.hypot(self._settings.limit_px, self._track.uncertainty_px)
+        limit_px = ease * math.hypot(self._settings.limit_px, SURE * uncertainty_px)
         return State.DRIFTED if self._changed(left) > limit_px else State.GOOD
 
     def _changed(self, left: Change) -> float:

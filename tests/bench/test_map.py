@@ -92,7 +92,5 @@ def test_the_table_is_faster(size: tuple[int, int], thermal: tuple[int, int]) ->
     times = [[median_ms(lambda computed=computed: run(computed)) for computed in (False, True)] for _ in range(5)]
     from_table, computed = np.min(times, axis=0)
     build = median_ms(lambda: sampling_table(size, thermal, h))
-    print(
-        f"\n{size[0]}x{size[1]}: table {from_table:.2f} ms, homography {computed:.2f} ms; building the table {build:.1f}"
-    )
+    print(f"\n{size[0]}x{size[1]}, ms: table {from_table:.2f}, homography {computed:.2f}; to build it {build:.1f}")
     assert from_table < computed

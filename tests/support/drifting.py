@@ -147,9 +147,9 @@ class Drive:
             packed: the engine's input, if somebody else packed it.
         """
         size = pair.visible.size_px
-        watch = self._watch = self._watch or Watch(
-            size, self.settings, correct=self.settings.auto_correct, trained=None
-        )
+        if self._watch is None:
+            self._watch = Watch(size, self.settings, correct=self.settings.auto_correct, trained=None)
+        watch = self._watch
         if self.wanted(at_s):
             x = self._packed(pair, self.path(at_s)) if packed is None else packed
             found = measure(x[chosen(size[0])], size, watch.start(self.used))
