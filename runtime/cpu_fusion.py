@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from edgefusion.core.frames import Frame, FramePair, Pixels
-from edgefusion.core.geometry import Size
-from edgefusion.kernels.cpu import Unpack
+from edgefusion.core.geometry import Matrix, Size
+from edgefusion.kernels.cpu import SamplingTable, Unpack
 from edgefusion.kernels.inputs import InputPacker
-from edgefusion.kernels.layout import Form, tensor_size
+from edgefusion.kernels.layout import Form, Tensor, tensor_size
 from runtime.engines.base import Engine
 from runtime.engines.cache import build
 from runtime.fusion import Fusion
@@ -39,6 +42,18 @@ class CpuFusion(Fusion):
     def unpack(self, visible: Frame, rgb: Pixels) -> None:
         """See ``Fusion.unpack``."""
         self._unpack(self.engine.y, visible, rgb)
+
+    def table(self, correction: Matrix) -> SamplingTable:
+        """See ``Fusion.table``."""
+        return self._packer.table(correction)
+
+    def register(self, table: SamplingTable) -> None:
+        """See ``Fusion.register``."""
+        self._packer.register(table)
+
+    def packed(self, phases: npt.NDArray[np.intp]) -> Tensor:
+        """See ``Fusion.packed``."""
+        return np.asarray(self.engine.x[phases], np.float32)
 
     def pass_visible(self, visible: Frame, rgb: Pixels) -> None:
         """See ``Fusion.pass_visible``."""

@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from edgefusion.core.errors import RunError
 from edgefusion.core.frames import Frame, FramePair, Pixels
-from edgefusion.core.geometry import Size
-from edgefusion.kernels.layout import Form, tensor_size
+from edgefusion.core.geometry import Matrix, Size
+from edgefusion.kernels.cpu import SamplingTable
+from edgefusion.kernels.layout import Form, Tensor, tensor_size
 from runtime.engines.base import Engine
 from runtime.engines.cache import build
 from runtime.engines.trt_engine import TensorRtEngine
@@ -81,6 +82,19 @@ class CudaFusion(Fusion):
     def unpack(self, visible: Frame, rgb: Pixels) -> None:
         """See ``Fusion.unpack``; waits for all three stages."""
         self._merge(self._y, visible, rgb)
+
+    def table(self, correction: Matrix) -> SamplingTable:
+        """See ``Fusion.table``."""
+        return self._packer.table(correction)
+
+    def register(self, table: SamplingTable) -> None:
+        """See ``Fusion.register``."""
+        self._packer.register(table)
+
+    def packed(self, phases: npt.NDArray[np.intp]) -> Tensor:
+        """See ``Fusion.packed``."""
+        self.engine.fetch_x()
+        return np.asarray(self.engine.x[phases], np.float32)
 
     def pass_visible(self, visible: Frame, rgb: Pixels) -> None:
         """See ``Fusion.pass_visible``."""

@@ -12,11 +12,12 @@ import numpy.typing as npt
 from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.devices import Device
 from edgefusion.core.frames import Frame, FramePair, Pixels
-from edgefusion.core.geometry import Size
+from edgefusion.core.geometry import Matrix, Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import AgcSpec
+from edgefusion.kernels.cpu import SamplingTable
 from edgefusion.kernels.inputs import Registration
-from edgefusion.kernels.layout import Form, shuffle
+from edgefusion.kernels.layout import Form, Tensor, shuffle
 from edgefusion.recordings.pairing import Side
 from runtime.engines.base import Engine
 from runtime.engines.cache import BuiltEngine
@@ -98,6 +99,27 @@ class Fusion(ABC):
     @abstractmethod
     def unpack(self, visible: Frame, rgb: Pixels) -> None:
         """Third stage: the engine's output and the visible chroma into ``rgb`` [H, W, 3] uint8."""
+
+    @property
+    def forms(self) -> tuple[Form, Form] | None:
+        """What the frames are for which all is set up, (visible, thermal); None before the first."""
+        return (self._forms["visible"], self._forms["thermal"]) if len(self._forms) == 2 else None
+
+    @abstractmethod
+    def table(self, correction: Matrix) -> SamplingTable:
+        """How ``pack`` is to sample thermal if the registration is off; from any thread, takes milliseconds.
+
+        Args:
+            correction: [3, 3] among visible pixels: ``registration @ correction`` is right.
+        """
+
+    @abstractmethod
+    def register(self, table: SamplingTable) -> None:
+        """Let ``pack`` sample by a table of ``table`` from the next pair on, until the frames' forms change."""
+
+    @abstractmethod
+    def packed(self, phases: npt.NDArray[np.intp]) -> Tensor:
+        """A copy [N, H/4, W/4] of some of the 32 phases ``pack`` wrote, after ``unpack`` or ``pass_...``."""
 
     @abstractmethod
     def pass_visible(self, visible: Frame, rgb: Pixels) -> None:

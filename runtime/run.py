@@ -33,6 +33,8 @@ from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.statistics import Statistics
 from runtime.pipeline.turn import Timed, untimed
 from runtime.preview import Preview, Show
+from runtime.registration.monitor import Monitor
+from runtime.registration.watch import Trained, trained_range
 from runtime.report.schema import Counts, Histogram, RunRecord
 from runtime.sources import Source, open_sources
 from runtime.stopping import stop_on_signals
@@ -129,8 +131,10 @@ def run(
         fusions = _fusions(sources, bundle, device, precision)
         for fusion in fusions:
             stack.callback(fusion.close)
+        trained = trained_range(bundle)
         for source, fusion in zip(sources, fusions, strict=True):
-            lanes.append(_lane(source, fusion, settings, watchers=watchers))
+            monitor = _monitor(source, fusion, trained, stack)
+            lanes.append(_lane(source, fusion, settings, watchers=watchers, monitor=monitor))
             _warm_up(source, lanes[-1])
         if measured and settings.idle_s:
             measured.measure_idle(settings.idle_s)
@@ -204,7 +208,9 @@ def _fusions(sources: list[Source], bundle: Bundle, device: Device, precision: P
     return [fusion, *(fusion.beside(registration=each.registration, bits=each.bits) for each in others)]
 
 
-def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, watchers: Watchers) -> Lane:
+def _lane(
+    source: Source, fusion: Fusion, settings: RunSettings, *, watchers: Watchers, monitor: Monitor | None
+) -> Lane:
     def observe(moment: Moment, slot: Slot, statistics: Statistics) -> None:
         watchers.show(lane)
         if settings.preview:
@@ -219,8 +225,20 @@ def _lane(source: Source, fusion: Fusion, settings: RunSettings, *, watchers: Wa
         frames=source.frames, duration_s=settings.duration_s, warm_up_s=settings.warm_up_s,
         deadline_ms=source.policy.deadline_ms, stills=source.stills, observe=observe,
         timed=_timed(source, watchers.trace), ranges=watchers.ranges,
+        monitor=monitor,
     )  # fmt: skip
     return lane
+
+
+def _monitor(source: Source, fusion: Fusion, trained: Trained | None, stack: ExitStack) -> Monitor | None:
+    """Of a rig's registration, from now to the end of the run."""
+    if source.drift is None:
+        return None
+    return stack.enter_context(
+        Monitor(
+            source.name, fusion, source.drift, live=source.live, trained=trained, drifted=source.moments.set_drifted
+        )
+    )  # fmt: skip
 
 
 def _wanted(source: Source, settings: RunSettings) -> list[Output]:

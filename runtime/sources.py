@@ -12,7 +12,7 @@ from typing import Protocol
 from edgefusion.core.errors import RigError, UsageError
 from edgefusion.core.frames import FramePair, PixelFormat
 from edgefusion.core.geometry import Size
-from edgefusion.core.rig import Camera, Output, Policy, Rig, ThermalCamera, load_rig, registered
+from edgefusion.core.rig import Camera, Drift, Output, Policy, Rig, ThermalCamera, load_rig, registered
 from edgefusion.kernels.inputs import Registration
 from edgefusion.kernels.layout import Form
 from edgefusion.recordings.options import chosen_recording
@@ -78,6 +78,7 @@ class Source:
         policy: of its rig.
         outputs: of its rig.
         tell: whom cameras tell of each frame from now on; called before ``moments`` is entered.
+        drift: of its rig; None where there is none, or its registration is not to be watched.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Source:
     policy: Policy = field(default_factory=Policy)
     outputs: tuple[Output, ...] = ()
     tell: Callable[[Arrived], None] = unheard
+    drift: Drift | None = None
 
 
 def open_sources(settings: Wanted, *, stop: threading.Event, wake: threading.Condition) -> list[Source]:
@@ -153,6 +155,7 @@ def _recorded(settings: Wanted, recording: Recording, stop: threading.Event) -> 
         stills=recording.fps is None,
         forms=stream.forms(),
         expected=frames,
+        drift=rig.drift if rig and rig.drift.watch and recording.fps else None,
     )
 
 
@@ -187,6 +190,7 @@ def _live_source(rig: Rig, settings: Wanted, wake: threading.Condition) -> Sourc
         policy=rig.policy,
         outputs=rig.outputs,
         tell=moments.tell,
+        drift=rig.drift if rig.drift.watch else None,
     )
 
 

@@ -143,6 +143,7 @@ def _figures(ring: Facts) -> str:
         ("frames", published + _figure(ring.get("fps"), ", {:.1f} per second")),
         ("latency", _milliseconds(latency) + _figure(ring.get("deadline_misses"), "; deadlines missed: {}")),
         ("skew", _milliseconds(skew)),
+        ("aligned", _registration(ring.get("registration") or {})),
         ("copies", _figure(ring.get("copies_per_frame"), "{:g} per frame")),
         ("dropped", _counts(ring.get("dropped", {}), ring["starved"])),
         ("marked", _counts(ring.get("flagged", {}))),
@@ -150,6 +151,17 @@ def _figures(ring: Facts) -> str:
         ("ring", f"{ring['slots']} slots, mode {ring['mode']}"),
     ]
     return "\n".join(f"  {name:<9}{value}" for name, value in rows if value)
+
+
+def _registration(facts: Facts) -> str:
+    """How right the registration is, where it is watched."""
+    if not facts:
+        return ""
+    off = facts.get("residual_px")
+    known = "" if off is None else f", {off:.1f} px off (within {facts['uncertainty_px']:.1f})"
+    corrected = f", corrected by {facts['corrected_px']:.1f} px" if facts.get("corrected_px") else ""
+    untrained = ", farther off than the student was trained for" if facts.get("untrained") else ""
+    return f"{facts['state']}{known}{corrected}{untrained}"
 
 
 def _figure(value: Any, form: str) -> str:

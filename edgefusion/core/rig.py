@@ -54,6 +54,17 @@ class Policy(_Part):
     watchdog_s: float = Field(default=10.0, gt=0, le=600, description="a loop that does not turn for so long is stuck")
 
 
+class Drift(_Part):
+    """What is done about a registration that is no longer right."""
+
+    watch: bool = Field(default=True, description="measure it while running, in spare time")
+    every_s: float = Field(default=1.5, ge=0.2, le=600, description="between measurements, at least")
+    limit_px: float = Field(default=2.5, gt=0, le=100, description="a change of so much is reported")
+    auto_correct: bool = Field(default=False, description="follow it, in steps too small to be seen")
+    range_px: float = Field(default=20.0, gt=0, le=200, description="corrected by so much at most")
+    budget_px: float = Field(default=30.0, gt=0, le=400, description="farther off, the visible image passes through")
+
+
 class Output(_Part):
     """One place where fused frames go."""
 
@@ -74,6 +85,7 @@ class Rig(_Part):
     name: str = Field("rig", pattern=r"^[a-z0-9][a-z0-9_-]*$", examples=["front"])
     tolerance_ms: float = Field(20.0, gt=0, le=1000, description="exposures of a pair are at most so far apart")
     policy: Policy = Policy()
+    drift: Drift = Drift()
     outputs: tuple[Output, ...] = Field((), alias="output")
     schema_version: Literal[1] = Field(1, alias="schema")
 

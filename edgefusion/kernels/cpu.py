@@ -26,6 +26,8 @@ from edgefusion.kernels.layout import (
 )
 
 Table = npt.NDArray[np.unsignedinteger[Any]]
+SamplingTable = tuple[Table, Table]
+"""What ``sampling_table`` makes."""
 
 _NO_BYTES = np.zeros(0, np.uint8)
 
@@ -43,7 +45,7 @@ class Pack:
     def __init__(self, visible: Form, thermal: Form, *, registration: Matrix, bits: int = 16) -> None:
         check_packable(visible, thermal)
         self.visible, self.thermal = visible, thermal
-        self._at, self._fraction = sampling_table(visible[1], thermal[1], registration)
+        self.register(sampling_table(visible[1], thermal[1], registration))
         width, _ = tensor_size(visible[1])
         workers = get_num_threads()
         self._shift = max(bits - HISTOGRAM_BITS, 0)
@@ -78,6 +80,10 @@ class Pack:
         """Write the thermal phases ``x[16:]`` alone."""
         check_form(thermal, self.thermal)
         self._run(THERMAL, _NO_BYTES, thermal.pixels, x, low=low, high=high)
+
+    def register(self, table: SamplingTable) -> None:
+        """From the next frame on thermal is sampled by another table of ``sampling_table``, for the same sizes."""
+        self._at, self._fraction = table
 
     def histogram(self) -> tuple[npt.NDArray[np.uint32], int]:
         """Histogram of the last Y16 thermal frame, and how many counts wide each bin is; empty for GREY."""
@@ -161,7 +167,7 @@ def check_packable(visible: Form, thermal: Form) -> None:
         raise InputError(f"a thermal image of {thermal[1][0]}x{thermal[1][1]} pixels is too small")
 
 
-def sampling_table(visible: Size, thermal: Size, registration: Matrix) -> tuple[Table, Table]:
+def sampling_table(visible: Size, thermal: Size, registration: Matrix) -> SamplingTable:
     """Where each visible pixel falls in the thermal image, ``at`` [H, W] uint32 and ``fraction`` [H, W] uint16.
 
     Empty where the two images show the same view, pixel for pixel.

@@ -7,6 +7,9 @@ from typing import Any
 from numba import njit
 
 compiled = njit(cache=True, error_model="numpy")
+freed = njit(cache=True, nogil=True, error_model="numpy")
+"""For what runs beside the loop: it does not hold up other threads."""
+
 threaded = njit(cache=True, parallel=True, error_model="numpy")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numba import prange
 
 from edgefusion.kernels import pixels
-from edgefusion.kernels.cpu_jit import compiled, pixel, threaded
+from edgefusion.kernels.cpu_jit import compiled, freed, pixel, threaded
 from edgefusion.kernels.layout import NV12, RGB24, THERMAL, UNSEEN, UYVY, VISIBLE, YUYV
 
 _FRACTION = np.float32(1 / 256)
@@ -62,7 +62,7 @@ def _load_thermal(thermal, swapped, y, width, low, scale, row):
             row[x] = _normalise(line[x], low, scale)
 
 
-@compiled
+@freed
 def locate(h, columns, rows, at, fraction):
     """Where each visible pixel falls in the thermal image: index of the top-left neighbour, and 8-bit fractions."""
     last_x, last_y = columns - 1, rows - 1

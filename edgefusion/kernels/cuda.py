@@ -17,7 +17,7 @@ from numba import cuda
 from edgefusion.core.frames import PixelFormat
 from edgefusion.core.geometry import Matrix
 from edgefusion.kernels import cuda_pack, cuda_unpack
-from edgefusion.kernels.cpu import check_packable, sampling_table
+from edgefusion.kernels.cpu import SamplingTable, check_packable, sampling_table
 from edgefusion.kernels.cuda_jit import THREADS
 from edgefusion.kernels.layout import CODES, HISTOGRAM_BITS, PHASES, THERMAL, VISIBLE, Form, tensor_size
 
@@ -53,8 +53,8 @@ class Pack:
         check_packable(visible, thermal)
         shift = max(bits - HISTOGRAM_BITS, 0)
         self.bin_width, self.bins = 1 << shift, 2**HISTOGRAM_BITS if thermal[0].deep else 0
-        at, fraction = sampling_table(visible[1], thermal[1], registration)
-        self._at, self._fraction = cuda.to_device(at, stream=stream), cuda.to_device(fraction, stream=stream)
+        self._stream = stream
+        self._hold(sampling_table(visible[1], thermal[1], registration))
         self._readings = cuda.to_device(np.zeros(thermal[1][0] * thermal[1][1], np.uint16), stream=stream)
         self._histogram = cuda.to_device(np.zeros(self.bins, np.uint32), stream=stream)
         width, height = tensor_size(visible[1])
@@ -87,6 +87,20 @@ class Pack:
         """Write the thermal phases ``x[16:]`` alone."""
         self._stage(thermal, self._kind, self._readings, self._histogram, self._shift)
         self._run(THERMAL, self._no_words, x, low=low, high=high)
+
+    def register(self, table: SamplingTable) -> None:
+        """From the next frame on thermal is sampled by another table of ``sampling_table``, for the same sizes.
+
+        Copied to the GPU in the stream's order: what was enqueued before still reads the old one.
+        """
+        if self._at.shape == table[0].shape:  # in place: to free memory would wait for the whole GPU
+            for held, part in zip((self._at, self._fraction), table, strict=True):
+                held.copy_to_device(part, stream=self._stream)
+        else:
+            self._hold(table)
+
+    def _hold(self, table: SamplingTable) -> None:
+        self._at, self._fraction = (cuda.to_device(part, stream=self._stream) for part in table)
 
     def take_histogram(self, out: DeviceArray) -> None:
         """Write the histogram of the thermal frames packed since the last call into ``out`` [bins] uint32."""

@@ -11,7 +11,7 @@ from edgefusion.core.frames import Frame, FramePair
 from edgefusion.core.geometry import Matrix, Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import Agc, AgcSpec
-from edgefusion.kernels.cpu import Pack
+from edgefusion.kernels.cpu import Pack, SamplingTable, sampling_table
 from edgefusion.kernels.layout import Form, Tensor, tensor_size
 
 Registration = Callable[[Size, Size], Matrix]
@@ -51,6 +51,20 @@ class InputPacker:
         """``fit_forms`` for the forms of a pair."""
         visible, thermal = pair.visible, pair.thermal
         return self.fit_forms((visible.format, visible.size_px), (thermal.format, thermal.size_px))
+
+    def table(self, correction: Matrix) -> SamplingTable:
+        """How thermal is to be sampled if the registration is off, for ``register``; from any thread, takes a while.
+
+        Args:
+            correction: [3, 3] among visible pixels: ``registration @ correction`` is right.
+        """
+        assert self._forms is not None  # noqa: S101  # fit_forms came before
+        visible, thermal = (size for _, size in self._forms)
+        return sampling_table(visible, thermal, self._registration(visible, thermal) @ correction)
+
+    def register(self, table: SamplingTable) -> None:
+        """Sample thermal by this table from the next frame on, until the forms change."""
+        self._pack.register(table)
 
     def forget(self) -> None:
         """The next frame is not of the same scene: the thermal range starts anew."""

@@ -49,7 +49,7 @@ class Residual:
 
 def residual(
     visible: Image, thermal: Image, registration: Matrix, *, lens: float = 0.0,
-    model: Literal["similarity", "homography"] = "similarity",
+    model: Literal["similarity", "homography"] = "similarity", radius_px: int = RADIUS_PX,
 ) -> Residual:  # fmt: skip
     """Compare one pair under a registration.
 
@@ -59,6 +59,7 @@ def residual(
         registration: [3, 3] from a visible pixel to a thermal one, for these sizes.
         lens: radial term after it (``Mapping.lens``).
         model: what may be off.
+        radius_px: how far at most, at a side of SIDE_PX or the image's own if that is smaller; less is cheaper.
 
     Raises:
         InputError: images of another shape or too small.
@@ -72,11 +73,11 @@ def residual(
     if blank:
         return _doubtful(f"nothing to register in {' and '.join(blank)}: hardly an edge", 0.0)
     mapping = level.here(Mapping(registration, lens))
-    given = surfaces([level], mapping, block_px=BLOCK_PX, radius_px=RADIUS_PX)
+    given = surfaces([level], mapping, block_px=BLOCK_PX, radius_px=radius_px)
     found = fit(given, level, mapping, model=model, before=np.zeros(PARAMETERS[model]), blur_px=BLUR_PX)
     support = evidence.agreement(given, around=_shifts(found, mapping, given.centres))
     if support < LEAST_SUPPORT:
-        reach = RADIUS_PX / level.shrink
+        reach = radius_px / level.shrink
         return _doubtful(f"no match within {reach:.0f} pixels: hidden, unlike, or farther off", support)
     return _measured(level, Mapping(registration), found, support)
 

@@ -131,9 +131,13 @@ class TensorRtEngine:
         else:
             self._enqueue()
 
+    def fetch_x(self) -> None:
+        """Bring ``x`` up to date with the GPU's."""
+        self._fetch(self.device_x, self.x)
+
     def fetch(self) -> None:
         """Bring ``x`` and ``y`` up to date with the GPU's."""
-        self._fetch(self.device_x, self.x)
+        self.fetch_x()
         self._fetch(self.device_y, self.y)
 
     def time_ms(self) -> float:

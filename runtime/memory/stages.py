@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from edgefusion.core.frames import Frame, FramePair, Pixels
+from edgefusion.core.geometry import Matrix
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import Agc, AgcSpec
+from edgefusion.kernels.cpu import SamplingTable, sampling_table
 from edgefusion.kernels.inputs import Registration
 from edgefusion.kernels.layout import Form, check_form
 from runtime.memory.gpu import CudaError, Gpu
@@ -132,6 +134,20 @@ class CudaInputPacker:
         self._counted = False
         self._forms = visible, thermal
         return True
+
+    def table(self, correction: Matrix) -> SamplingTable:
+        """How thermal is to be sampled if the registration is off, for ``register``; from any thread, takes a while.
+
+        Args:
+            correction: [3, 3] among visible pixels: ``registration @ correction`` is right.
+        """
+        assert self._forms is not None  # noqa: S101  # fit_forms came before
+        visible, thermal = (size for _, size in self._forms)
+        return sampling_table(visible, thermal, self._registration(visible, thermal) @ correction)
+
+    def register(self, table: SamplingTable) -> None:
+        """Sample thermal by this table from the next frame on, until the forms change."""
+        self._pack.register(table)
 
     def forget(self) -> None:
         """The next frame is not of the same scene: the thermal range starts anew."""

@@ -16,6 +16,7 @@ from runtime.nvtx import NO_RANGES, Ranges
 from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.statistics import Statistics
 from runtime.pipeline.turn import Timed, Turn, untimed
+from runtime.registration.monitor import Monitor
 from runtime.sync.moments import Moment
 
 Observe = Callable[[Moment, Slot, Statistics], None]
@@ -60,6 +61,9 @@ class Moments(Protocol):
     def status(self) -> dict[str, Any]:
         """``cameras`` and ``skew_ms``, where there are cameras."""
 
+    def set_drifted(self, drifted: bool) -> None:
+        """Whether moments are marked MISREGISTERED from now on, where there are cameras."""
+
     def skew(self) -> LatencyHistogram | None:
         """A copy of the distances between the exposures of pairs, where there are cameras."""
 
@@ -80,6 +84,7 @@ class Lane:
         observe: called after every published frame, while its pixels still hold.
         timed: told the times of every published frame; must return at once.
         ranges: told where each stage begins and ends.
+        monitor: of the registration, if it is watched.
     """
 
     def __init__(
@@ -97,11 +102,13 @@ class Lane:
         observe: Observe = lambda moment, slot, statistics: None,
         timed: Timed = untimed,
         ranges: Ranges = NO_RANGES,
+        monitor: Monitor | None = None,
     ) -> None:
         self.name, self.moments, self.fusion, self.outputs = name, moments, fusion, outputs
         self._stills, self._observe, self._frames = stills, observe, frames
         self._timed, self._ranges = timed, ranges
         self._duration_s = float("inf") if duration_s is None else duration_s
+        self._monitor, self._looks = monitor, False
         self._start_ns: int | None = None
         deadlines = Deadlines(None if deadline_ms is None else round(deadline_ms * 1e6))
         self.statistics = Statistics(warm_up_s=warm_up_s, deadlines=deadlines)
@@ -161,6 +168,7 @@ class Lane:
             "dropped": self.dropped,
             "copies_per_frame": self.copies_per_frame(),
             **self.fusion.facts,
+            **({"registration": self._monitor.status()} if self._monitor else {}),
             "outputs": self.outputs.status(),
             **self.moments.status(),
         }
@@ -215,8 +223,13 @@ class Lane:
         fusion, clock, pair = self.fusion, time.monotonic_ns, moment.pair
         if self._stills:
             fusion.forget()
+        if self._monitor:
+            self._monitor.before()
+            self._looks = self._monitor.due and pair is not None and not moment.flags & Flag.STALE
         begin_ns = clock()
         if pair is None or moment.flags & Flag.MISREGISTERED:
+            if pair is not None and self._looks:
+                fusion.pack(pair)  # for the monitor, to see whether it is right again
             self._pass_through(moment, slot)
             return begin_ns, begin_ns, begin_ns, clock()
         begin, end = self._ranges.begin, self._ranges.end
@@ -258,6 +271,8 @@ class Lane:
         )  # fmt: skip
         statistics.time(*turn.stages_ns)
         self._timed(turn)
+        if self._monitor and self._looks:
+            self._monitor.look()
 
     def _info(self, moment: Moment) -> FusedInfo:
         frame = moment.visible or moment.thermal

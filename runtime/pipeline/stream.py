@@ -108,6 +108,9 @@ class PairStream:
         """There are no cameras."""
         return {}
 
+    def set_drifted(self, drifted: bool) -> None:
+        """A recording is fused as it is."""
+
     def skew(self) -> None:
         """There are no cameras."""
 

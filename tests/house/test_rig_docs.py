@@ -33,6 +33,8 @@ def kind(name: str, schema: dict[str, Any], part: str) -> str:
             return kind(name, option, part)
     if "const" in schema or "enum" in schema:
         return " or ".join(f"`{json.dumps(value)}`" for value in schema.get("enum", [schema.get("const")]))
+    if schema["type"] == "boolean":
+        return "true or false"
     if schema["type"] == "string":
         return "text" + "".join(f" such as `{json.dumps(example)}`" for example in schema.get("examples", ()))
     limits = [
@@ -57,7 +59,7 @@ def rows(part: str, without: str = "") -> dict[str, tuple[str, str]]:
     return {
         name: (kind(name, each, part), default(name, each, schema.get("required", [])))
         for name, each in schema["properties"].items()
-        if name not in left_out and not re.search(r"/(Camera|ThermalCamera|Policy|Output)\b", json.dumps(each))
+        if name not in left_out and not re.search(r"/(Camera|ThermalCamera|Policy|Drift|Output)\b", json.dumps(each))
     }
 
 
@@ -74,6 +76,7 @@ def documented(heading: str) -> dict[str, tuple[str, str, str]]:
         ("`[visible]` and `[thermal]`", "Camera", ""),
         ("`[thermal]` only", "ThermalCamera", "Camera"),
         ("`[policy]`", "Policy", ""),
+        ("`[drift]`", "Drift", ""),
         ("`[[output]]`", "Output", ""),
     ],
 )

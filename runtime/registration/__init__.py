@@ -1,0 +1,1 @@
+"""Watching the registration while driving: is it still right, and if not, following it or saying so."""

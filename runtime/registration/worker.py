@@ -1,0 +1,89 @@
+"""The process that measures, at the lowest priority.
+
+A thread of low priority would keep the interpreter's lock while it waits to be scheduled, and the loop with it. A
+process keeps nothing, and a crash in it ends no run.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from dataclasses import replace
+from multiprocessing.connection import Connection
+
+from edgefusion.core.geometry import Matrix, Size
+from edgefusion.kernels.layout import Tensor
+from runtime.registration.sample import Measurement, measure
+
+NICENESS = 19
+"""It gives way to everything, and still goes on where all processors are busy."""
+
+STOP_S = 2.0
+
+
+class Worker:
+    """One process, started by the first question. For one thread."""
+
+    def __init__(self) -> None:
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._end: Connection | None = None
+
+    def ask(self, planes: Tensor, size_px: Size, start: Matrix) -> None:
+        """Begin to measure; see ``sample.measure``.
+
+        Raises:
+            OSError: the process is gone, or none can be started.
+        """
+        if self._end is None:
+            self._begin()
+        assert self._end is not None  # noqa: S101
+        self._end.send((planes, size_px, start))
+
+    def answer(self, timeout_s: float) -> Measurement | None:
+        """What was measured, if it is within the time.
+
+        Raises:
+            OSError, EOFError: the process is gone.
+        """
+        assert self._end is not None  # noqa: S101  # it was asked
+        return self._end.recv() if self._end.poll(timeout_s) else None
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        if self._process is None or self._end is None:
+            return
+        self._process.terminate()
+        self._process.join(STOP_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._end.close()
+        self._process = self._end = None
+
+    def _begin(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._end, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs,), name="drift", daemon=True)
+        try:
+            self._process.start()
+        finally:
+            theirs.close()
+
+
+def _serve(end: Connection) -> None:
+    """Answer until the other side is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    os.nice(NICENESS)
+    import cv2
+
+    cv2.setNumThreads(1)
+    while True:
+        try:
+            task = end.recv()
+        except EOFError:
+            return
+        begin_s = time.process_time()
+        found = measure(*task)
+        end.send(replace(found, cpu_s=time.process_time() - begin_s))

@@ -1,0 +1,241 @@
+"""The monitor beside a real loop, with its real process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import psutil
+import pytest
+from drifting import apart_px, moved, shift
+from lanes import make_fusion
+
+from edgefusion.core.frames import REGULAR, Flag, FramePair
+from edgefusion.core.rig import Drift
+from edgefusion.kernels.cpu import sampling_table
+from runtime.capture.simulated import SimulatedRig
+from runtime.fusion import Fusion
+from runtime.pipeline.lane import Lane
+from runtime.pipeline.outputs import Outputs
+from runtime.pipeline.stream import PairStream
+from runtime.registration.monitor import Monitor
+from runtime.registration.worker import NICENESS, Worker
+from runtime.sync.moments import Moment
+
+SIZE, FPS, PATIENCE_S = (320, 240), 20.0, 60.0
+QUICK = Drift(every_s=0.3)
+
+
+@cache
+def scenes() -> tuple[SimulatedRig, list[FramePair]]:
+    rig = SimulatedRig(seed=0, visible_size_px=SIZE, thermal_size_px=(320, 256))
+    return rig, [rig.render(8 * number) for number in range(6)]
+
+
+class Turning(PairStream):
+    """The simulated rig, at a camera's pace, whose thermal camera can be turned; marks what is misregistered."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.off, self.drifted, self.stale = (0.0, 0.0), False, False
+        super().__init__(self._pairs_of(), stop=stop, fps=FPS)
+
+    def _pairs_of(self) -> Iterator[FramePair]:
+        rig, pairs = scenes()
+        while True:
+            for pair in pairs:
+                yield moved(pair, self.off, rig.registration[0, 0])
+
+    def next(self, timeout_s: float = 0.0) -> Moment | None:
+        moment = super().next(timeout_s)
+        flags = (Flag.MISREGISTERED if self.drifted else REGULAR) | (Flag.STALE if self.stale else REGULAR)
+        return moment and replace(moment, flags=flags)
+
+    def set_drifted(self, drifted: bool) -> None:
+        self.drifted = drifted
+
+
+class Loop:
+    """A lane in this thread, with a monitor."""
+
+    def __init__(self, settings: Drift, *, live: bool = True) -> None:
+        self.stop = threading.Event()
+        self.moments = Turning(self.stop)
+        registration = scenes()[0].registration
+        self.fusion: Fusion = make_fusion(lambda visible, thermal: registration)
+        self.monitor = Monitor("front", self.fusion, settings, live=live, drifted=self.moments.set_drifted)
+        outputs = Outputs([], fps=FPS, live=False, failed=lambda to, error: None)
+        self.lane = Lane("front", self.moments, self.fusion, outputs, monitor=self.monitor, observe=self._keep)
+        self.last: np.ndarray | None = None
+
+    def _keep(self, moment: Moment, slot, statistics) -> None:
+        self.last, self.moment = slot.pixels.copy(), moment
+
+    def __enter__(self) -> Loop:
+        self.monitor.__enter__()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.monitor.__exit__(*reason)
+        self.lane.finish(interrupted=False)
+        self.fusion.close()
+
+    @property
+    def status(self) -> dict:
+        return self.lane.status()["registration"]
+
+    def until(self, reached: Callable[[], bool]) -> None:
+        end_s = time.monotonic() + PATIENCE_S
+        while not reached():
+            assert time.monotonic() < end_s, self.status
+            self.lane.turn(0.2)
+
+    def see(self, state: str) -> None:
+        self.until(lambda: self.status["state"] == state)
+
+    def frames(self, count: int) -> None:
+        wanted = self.lane.statistics.frames + count
+        self.until(lambda: self.lane.statistics.frames >= wanted)
+
+
+def packed(pair: FramePair, correction: np.ndarray) -> np.ndarray:
+    """Thermal as a rig packs it whose registration is corrected in rig.toml."""
+    fusion = make_fusion(lambda visible, thermal: scenes()[0].registration @ correction)
+    fusion.fuse(pair)
+    return fusion.thermal_view()
+
+
+def alike(first: np.ndarray, second: np.ndarray) -> float:
+    """Whatever the gain is."""
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+
+
+def children() -> list[psutil.Process]:
+    return [each for each in psutil.Process().children() if "spawn_main" in " ".join(each.cmdline())]
+
+
+def test_a_registration_that_is_right_is_called_good() -> None:
+    with Loop(QUICK) as loop:
+        assert loop.status == {"state": "unknown"}
+        loop.see("good")
+        loop.until(lambda: loop.status["measured"] >= 5)
+        assert loop.status["residual_px"] < 1.5
+        assert loop.status["corrected_px"] == 0
+        assert loop.status["cpu"] > 0
+    assert children() == []
+
+
+def test_a_drift_is_reported_and_logged_and_the_picture_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    with Loop(QUICK) as loop, caplog.at_level(logging.INFO, "edgefusion"):
+        logging.getLogger("edgefusion").propagate = True
+        loop.see("good")
+        loop.moments.off = (5.0, -3.0)
+        loop.see("drifted")
+        assert loop.status["residual_px"] == pytest.approx(5.8, abs=1.5)
+        assert not loop.moments.drifted
+        assert loop.status["corrected_px"] == 0
+    said = [record.getMessage() for record in caplog.records]
+    assert any(line.startswith("registration rig=front state=drifted") for line in said)
+
+
+def test_a_drift_is_corrected_in_what_is_packed() -> None:
+    with Loop(Drift(every_s=0.3, auto_correct=True)) as loop:
+        loop.see("good")
+        loop.moments.off = (6.0, -4.0)
+        loop.until(lambda: loop.status["corrected_px"] > 6 and loop.status["state"] == "good")
+        loop.frames(3)
+        right = shift((6.0, -4.0))
+        assert apart_px(loop.monitor.used, right, SIZE) < 1.5
+        size = scenes()[1][0].thermal.size_px
+        table = sampling_table(SIZE, size, scenes()[0].registration @ loop.monitor.used)
+        for ours, expected in zip(loop.fusion.table(loop.monitor.used), table, strict=True):
+            np.testing.assert_array_equal(ours, expected)
+        corrected, as_it_was = (packed(loop.moment.pair, each) for each in (loop.monitor.used, np.eye(3)))
+        seen = loop.fusion.thermal_view()
+        assert alike(seen, corrected) > 0.99 > alike(seen, as_it_was)
+
+
+def test_beyond_the_budget_the_visible_image_passes_through_until_it_is_right_again() -> None:
+    with Loop(Drift(every_s=0.3, budget_px=6)) as loop:
+        loop.see("good")
+        loop.moments.off = (8.0, -5.0)
+        loop.see("beyond")
+        loop.frames(2)
+        assert loop.lane.statistics.flagged["misregistered"] >= 1
+        np.testing.assert_array_equal(loop.last, loop.moment.visible.pixels)
+        loop.moments.off = (0.0, 0.0)
+        loop.see("good")
+        loop.frames(2)
+        assert loop.moment.flags == REGULAR
+
+
+def test_of_a_recording_it_is_only_reported() -> None:
+    with Loop(Drift(every_s=0.3, budget_px=6, auto_correct=True), live=False) as loop:
+        loop.see("good")
+        loop.moments.off = (8.0, -5.0)
+        loop.see("beyond")
+        loop.frames(5)
+        assert loop.status["corrected_px"] == 0
+        assert loop.lane.statistics.flagged == {}
+
+
+def test_stale_frames_are_not_measured() -> None:
+    with Loop(QUICK) as loop:
+        loop.moments.stale = True
+        loop.until(lambda: loop.monitor.due)
+        loop.frames(10)
+        assert loop.monitor.due
+        loop.moments.stale = False
+        loop.see("good")
+
+
+def test_a_process_that_is_killed_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.registration.monitor.AGAIN_S", 0.5)
+    with Loop(QUICK) as loop:
+        loop.see("good")
+        (process,) = children()
+        os.kill(process.pid, signal.SIGKILL)
+        loop.until(lambda: process.status() == psutil.STATUS_ZOMBIE or not process.is_running())
+        before = loop.status["measured"]
+        loop.until(lambda: loop.status["measured"] > before + 1)
+        assert children()
+    assert children() == []
+
+
+def test_images_too_small_to_compare_are_said_to_be() -> None:
+    from lanes import SIZES, pairs
+
+    fusion = make_fusion()
+    with Monitor("small", fusion, Drift(every_s=0.2), live=True) as monitor:
+        end_s = time.monotonic() + PATIENCE_S
+        while "too small" not in monitor.status().get("why", "") and time.monotonic() < end_s:
+            fusion.fuse(pairs(1)[0])
+            monitor.before()
+            if monitor.due:
+                monitor.look()
+            time.sleep(0.02)
+        assert f"{SIZES[0][0]}x{SIZES[0][1]}" in monitor.status()["why"]
+        assert monitor.status()["state"] == "unknown"
+        assert children() == []
+
+
+def test_the_worker_gives_way_to_everything() -> None:
+    worker = Worker()
+    planes = np.random.default_rng(0).random((16, 60, 80), np.float32)
+    try:
+        worker.ask(planes, SIZE, np.eye(3))
+        found = worker.answer(PATIENCE_S)
+        assert found is not None
+        assert found.doubt
+        assert found.cpu_s > 0
+        (process,) = children()
+        assert process.nice() == NICENESS
+    finally:
+        worker.close()
+    assert children() == []
