@@ -26,7 +26,7 @@ class State(IntEnum):
 FIRST, FIRST_PX = 4, 6.0
 """So many measurements say how the run began; as it was then, up to so many pixels off, it is taken to be meant."""
 
-FAST_S = 0.3
+FAST_S = 0.2
 """Between measurements while something seems to change."""
 
 CONFIRMED, SURE = 1.6, 2.0
