@@ -106,14 +106,14 @@ def calibrate_drive(named: NamedRecording, settings: RigSettings) -> Drive:
         EdgeFusionError: whatever else is wrong with the recording or the place to write to.
     """
     rig = settings.rig()
-    samples, sizes, formats = _samples(named, lag=0)
+    samples, sizes, formats = samples_of(named, lag=0)
     start = rig.registration_for(*sizes) if rig else None
     try:
         found = estimated(samples, start)
         offset = _offset(named, found.matrix, quiet=settings.quiet)
         lag = round(offset.lag_frames) if offset and not offset.doubt else 0
         if offset and abs(offset.lag_frames) >= LAGGING and lag:
-            samples, *_ = _samples(named, lag=lag)
+            samples, *_ = samples_of(named, lag=lag)
             found = estimated(samples, found.matrix)
         _check(found)
     except InputError as error:
@@ -145,7 +145,7 @@ def _told(recording: Recording, advance: Any) -> Iterator[FramePair]:
         yield pair
 
 
-def _samples(named: NamedRecording, *, lag: int) -> tuple[list[Sample], tuple[Size, Size], tuple[str, str]]:
+def samples_of(named: NamedRecording, *, lag: int) -> tuple[list[Sample], tuple[Size, Size], tuple[str, str]]:
     """Pairs for the registration, evenly spread, thermal taken so many frames later; sizes and formats."""
     recording = named.open()
     count = (recording.length or MOST_KEPT) - abs(lag)
