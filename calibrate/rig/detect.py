@@ -61,8 +61,9 @@ class Detector:
         self._find: Callable[[Bytes, int], Sighting | None] = {
             "checkerboard": self._corners, "circles": self._circles, "charuco": self._charuco,
         }[target.kind]  # fmt: skip
-        ways = range(len(DICTIONARIES)) if target.kind == "charuco" else range(2 if patient else 1)
-        self._attempts = [(prepare, way) for way in ways for prepare in views.PREPARATIONS]
+        preparations = views.EITHER if target.kind == "checkerboard" else views.PREPARATIONS
+        ways = {"checkerboard": 1, "circles": 2 if patient else 1, "charuco": len(DICTIONARIES)}[target.kind]
+        self._attempts = [(prepare, way) for way in range(ways) for prepare in preparations]
 
     def see(self, plane: npt.NDArray[np.generic]) -> Sighting | None:
         """The target in an image [H, W] of any range, to a small part of a pixel, or None."""
@@ -90,8 +91,8 @@ class Detector:
         return found if found is not None and _plausible(found, self.target) else None
 
     def _corners(self, image: Bytes, way: int) -> Sighting | None:
-        flags = cv2.CALIB_CB_ACCURACY | cv2.CALIB_CB_NORMALIZE_IMAGE | (cv2.CALIB_CB_EXHAUSTIVE if way else 0)
-        seen, corners = cv2.findChessboardCornersSB(image, (self.target.columns, self.target.rows), flags=flags)
+        size = (self.target.columns, self.target.rows)
+        seen, corners = cv2.findChessboardCornersSB(image, size, flags=cv2.CALIB_CB_EXHAUSTIVE)
         return _whole(corners) if seen else None
 
     def _circles(self, image: Bytes, way: int) -> Sighting | None:

@@ -47,14 +47,19 @@ def inverted(image: Bytes) -> Bytes:
     return np.asarray(255 - image, np.uint8)
 
 
-def local(image: Bytes) -> Bytes:
+def local(image: Bytes, *, blur_px: float = 0.7) -> Bytes:
     """Contrast by the neighbourhood: a board a little warmer than the air, beside a hand."""
     values = image.astype(np.float32)
     sigma = max(image.shape) / 24
     flat = values - cv2.GaussianBlur(values, (0, 0), sigma)
     spread = np.sqrt(cv2.GaussianBlur(flat * flat, (0, 0), sigma)) + 4.0
-    smooth = cv2.GaussianBlur(flat / spread, (0, 0), 0.7)
+    smooth = cv2.GaussianBlur(flat / spread, (0, 0), blur_px)
     return np.asarray(np.clip(128 + 70 * smooth, 0, 255).astype(np.uint8))
+
+
+def soft(image: Bytes) -> Bytes:
+    """The same where the noise is not much less than the contrast."""
+    return local(cv2.GaussianBlur(image, (0, 0), 1.6), blur_px=1.0)
 
 
 def inverted_local(image: Bytes) -> Bytes:
@@ -62,7 +67,16 @@ def inverted_local(image: Bytes) -> Bytes:
     return inverted(local(image))
 
 
-PREPARATIONS: tuple[Preparation, ...] = (same, inverted, local, inverted_local)
+def inverted_soft(image: Bytes) -> Bytes:
+    """Both."""
+    return inverted(soft(image))
+
+
+EITHER: tuple[Preparation, ...] = (same, local, soft)
+"""For detectors that do not mind which part of the pattern is the brighter one."""
+
+PREPARATIONS: tuple[Preparation, ...] = (same, inverted, local, inverted_local, soft, inverted_soft)
+"""For those that do."""
 
 
 def sharpness(image: Bytes, points: npt.NDArray[np.float64]) -> float:

@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from calibrate.rig.job import Result
 from calibrate.rig.survey import SIDES, Looked, Survey
-from edgefusion.core.geometry import Matrix, Size, resize_map
+from edgefusion.core.geometry import Matrix, Size, apply, resize_map
 from edgefusion.recordings.pairing import Side
 
 Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
 
 WIDTH_PX, QUALITY = 360, 72
 MARK = (255, 200, 0)
@@ -36,22 +37,31 @@ def spread(items: Sequence[int], count: int) -> list[int]:
 
 
 def of_target(looked: Looked, result: Result) -> Picture:
-    """A frame of a target: under the registration before, where there was one, and at the board's own distance."""
+    """A frame of a target: under the registration before, where there was one, and as calibrated, at the board."""
     left, right = (_decoded(looked.pictures[side]) for side in SIDES)
-    far = _distance_m(looked, result)
-    own = result.solution.geometry.registration(far)
-    images = [(f"right at the board's {far:.2f} m", _uri(blend(left, right, own)))]
+    across, down = _at_board(looked, result)
+    images = [("as calibrated, where the board is", _uri(_laid(left, right, across, down)))]
     if result.before is not None:
         images.insert(0, ("before", _uri(blend(left, right, result.before))))
     return Picture(looked.name, images)
 
 
-def _distance_m(looked: Looked, result: Result) -> float:
-    """Of the board, along the visible camera's axis."""
-    seen, lens = looked.of("visible"), result.solution.geometry.visible
+def _at_board(looked: Looked, result: Result) -> tuple[Floats, Floats]:
+    """Where thermal sees each visible pixel, [H, W] x and y, if it shows the board's plane."""
+    seen, geometry = looked.of("visible"), result.solution.geometry
+    lens = geometry.visible
     points = result.survey.target.points_m[seen.numbers].astype(np.float64)
     _, turn, moved = cv2.solvePnP(points, seen.points_px, lens.matrix, np.array(lens.distortion))
-    return float((points @ cv2.Rodrigues(turn)[0].T + np.ravel(moved))[:, 2].mean())
+    normal, offset = cv2.Rodrigues(turn)[0][:, 2], np.ravel(moved)
+    rays = lens.rays(lens.grid)
+    depth = (normal @ offset) / np.where(np.abs(rays @ normal) < 1e-6, 1e-6, rays @ normal)
+    thermal = geometry.thermal.pixels((rays * depth[:, None]) @ geometry.rotation.T + geometry.translation_m)
+    thermal[depth <= 0] = -1e4
+    count = round(np.sqrt(len(thermal)))
+    coarse = thermal.reshape(count, count, 2).astype(np.float32)
+    x, y = (np.linspace(0, count - 1, side, dtype=np.float32) for side in lens.size_px)
+    fine = cv2.remap(coarse, *np.meshgrid(x, y), cv2.INTER_LINEAR)
+    return np.ascontiguousarray(fine[..., 0]), np.ascontiguousarray(fine[..., 1])
 
 
 def of_pair(
@@ -87,10 +97,15 @@ def marked(looked: Looked, side: Side) -> Bytes:
 
 def blend(visible: Bytes, thermal: Bytes, registration: Matrix) -> Bytes:
     """[H, W, 3]: edges of thermal in orange over visible in grey, where thermal sees."""
-    size = (visible.shape[1], visible.shape[0])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpPerspective(thermal, registration, size, flags=flags).astype(np.float32)
-    inside = cv2.warpPerspective(np.ones_like(thermal), registration, size, flags=flags).astype(np.float32)
+    y, x = np.mgrid[: visible.shape[0], : visible.shape[1]]
+    mapped = apply(registration, np.stack([x.ravel(), y.ravel()], axis=1)).astype(np.float32)
+    across, down = (np.ascontiguousarray(mapped[:, axis].reshape(x.shape)) for axis in (0, 1))
+    return _laid(visible, thermal, across, down)
+
+
+def _laid(visible: Bytes, thermal: Bytes, across: Floats, down: Floats) -> Bytes:
+    warped = cv2.remap(thermal, across, down, cv2.INTER_LINEAR).astype(np.float32)
+    inside = cv2.remap(np.ones_like(thermal), across, down, cv2.INTER_NEAREST).astype(np.float32)
     soft = cv2.GaussianBlur(warped, (0, 0), 1.2)
     edges = np.hypot(cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1))
     edges *= cv2.erode(inside, np.ones((9, 9)))
