@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -34,10 +33,8 @@ BASELINE_SHARE = 0.1
 MOST_BASELINE_M, DISTANCE_M = 1.5, (0.05, 60.0)
 """Rigs and boards beyond are not; a wrong unit makes such."""
 
-TRIED = 6
+TRIED = 4
 """Frames in which other boards, and mirrored ones, are looked for."""
-
-FLIPS: dict[str, Callable[[Any], Any]] = {"mirrored": lambda image: image[:, ::-1]}
 
 MORE = "record more frames, the board at rest, near and far, in every corner, tilted by 20 to 40 degrees each way"
 
@@ -82,16 +79,18 @@ def _remedy(blind: Sequence[Side]) -> str:
 
 def _instead(survey: Survey, blind: Sequence[Side]) -> str:
     """What the blind camera sees in place of the target: its mirror image, or another board."""
-    side = blind[0]
-    images = [_image(each, side) for each in _samples(survey, blind)]
-    if side == "thermal" and survey.target.kind == "charuco" and _sightings(survey.target, _flipped(images)) >= 2:
-        return ": the thermal images are mirrored, as the board is found in their mirror images"
-    if side == "visible" and survey.target.kind == "charuco" and _sightings(survey.target, _flipped(images)) >= 2:
-        return ": the visible images are mirrored, as the board is found in their mirror images"
+    images = [_image(each, blind[0]) for each in _samples(survey, blind)]
+    if survey.target.kind == "charuco" and _sightings(survey.target, _flipped(images)) >= 2:
+        return f": the {blind[0]} images are mirrored, as the board is found in their mirror images"
+    if len(blind) == 1:
+        return ""  # the other camera sees the very board
+    best, most = None, 1
     for other in others(survey.target):
-        if _sightings(other, images) >= 2:
-            return f", but a {other.kind} of {other.columns}x{other.rows} is: --target {other}?"
-    return ""
+        if (count := _sightings(other, images)) > most:
+            best, most = other, count
+        if most == len(images):
+            break
+    return f", but a {best.kind} of {best.columns}x{best.rows} is: --target {best}?" if best else ""
 
 
 def _samples(survey: Survey, blind: Sequence[Side]) -> list[Looked]:
@@ -112,7 +111,7 @@ def _flipped(images: Iterable[Bytes]) -> list[Bytes]:
 
 def _sightings(target: Target, images: Sequence[Bytes]) -> int:
     detector = Detector(target, patient=False)
-    return sum(detector.find(image) is not None for image in images)
+    return sum(detector.see(image) is not None for image in images)
 
 
 def check_poses(choice: Choice, survey: Survey) -> None:

@@ -21,6 +21,12 @@ Doubles = npt.NDArray[np.float64]
 SMALL_PX = 480
 """Images narrower than this are searched at twice their size: thermal cameras have few pixels."""
 
+MOST_BLOBS = 3
+"""So many times as many blobs as circles are no target."""
+
+PATIENCE, HURRIED = 10, 3
+"""After so many images without the target, and none with it, only the so many most likely ways are tried."""
+
 LEAST_POINTS = 8
 """Of a ChArUco, which may be seen in part."""
 
@@ -63,6 +69,7 @@ class Detector:
         }[target.kind]  # fmt: skip
         preparations = views.EITHER if target.kind == "checkerboard" else views.PREPARATIONS
         ways = {"checkerboard": 1, "circles": 2 if patient else 1, "charuco": len(DICTIONARIES)}[target.kind]
+        self._found, self._missed = False, 0
         self._attempts = [(prepare, way) for way in range(ways) for prepare in preparations]
 
     def see(self, plane: npt.NDArray[np.generic]) -> Sighting | None:
@@ -79,11 +86,16 @@ class Detector:
         scale = 2 if image.shape[1] < SMALL_PX else 1
         size = (image.shape[1] * scale, image.shape[0] * scale)
         large = image if scale == 1 else np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
-        for attempt in list(self._attempts):
+        if views.is_noise(image):
+            return None
+        hurried = not self._found and self._missed >= PATIENCE
+        for attempt in self._attempts[:HURRIED] if hurried else list(self._attempts):
             if found := self._tried(large, *attempt):
+                self._found = True
                 self._attempts.remove(attempt)
                 self._attempts.insert(0, attempt)
                 return Sighting(found.numbers, (found.points_px + 0.5) / scale - 0.5)
+        self._missed += 1
         return None
 
     def _tried(self, image: Bytes, prepare: Preparation, way: int) -> Sighting | None:
@@ -96,9 +108,14 @@ class Detector:
         return _whole(corners) if seen else None
 
     def _circles(self, image: Bytes, way: int) -> Sighting | None:
+        blobs = _blobs(image.size).detect(image)
+        count = self.target.columns * self.target.rows
+        if not count <= len(blobs) <= MOST_BLOBS * count:  # noise: looking for a grid in it takes minutes
+            return None
         flags = cv2.CALIB_CB_ASYMMETRIC_GRID | (0 if way else cv2.CALIB_CB_CLUSTERING)
-        size = (self.target.columns, self.target.rows)
-        seen, centres = cv2.findCirclesGrid(image, size, flags=flags, blobDetector=_blobs(image.size))
+        points = np.array([blob.pt for blob in blobs], np.float32)[:, None]
+        size, settings = (self.target.columns, self.target.rows), cv2.CirclesGridFinderParameters()
+        seen, centres = cv2.findCirclesGrid(points, size, flags, None, settings)
         return _whole(centres) if seen else None
 
     def _charuco(self, image: Bytes, way: int) -> Sighting | None:

@@ -14,11 +14,11 @@ from calibrate.rig import checks, writing
 from calibrate.rig.choice import Choice, choose
 from calibrate.rig.geometry import DISTANCES_M, Geometry
 from calibrate.rig.order import ordered
-from calibrate.rig.solve import Frame, Solution, solve
+from calibrate.rig.solve import Frame, Solution, geometry_of, solve
 from calibrate.rig.survey import SIDES, Survey, survey
 from calibrate.rig.target import Target
 from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import Matrix, Size, apply
+from edgefusion.core.geometry import Matrix, Size, apply, check_registration, scale_registration
 from edgefusion.core.progress import progress
 from edgefusion.core.rig import Rig, load_rig
 from edgefusion.recordings.options import NamedRecording
@@ -175,7 +175,7 @@ def _uncertainty_px(solution: Solution, target: Target, registration: Matrix, re
     mapped = []
     for group in range(GROUPS):
         rest = [each for number, each in enumerate(frames) if number % GROUPS != group]
-        other = solve(rest, target, sizes).geometry
+        other = geometry_of(rest, target, sizes)
         mapped.append(apply(np.linalg.inv(registration), other.thermal_points(points, reference_m)))
     spread = np.array(mapped) - np.mean(mapped, axis=0)
     variance = (GROUPS - 1) / GROUPS * (spread**2).sum(axis=(0, 2))
@@ -215,7 +215,10 @@ def _text(result: Result, rig: Rig | None, settings: RigSettings, formats: tuple
     sizes = (rig.visible.size_px, rig.thermal.size_px) if rig else result.sizes_px
     text = read_rig(settings.rig_path) if settings.rig_path else writing.fresh(sizes, formats, bits=16)
     geometry = result.solution.geometry.resized(*sizes)
-    changes = writing.Changes(geometry.registration(result.reference_m), _table(result, geometry, settings))
+    matrix = scale_registration(
+        result.registration, visible=(result.sizes_px[0], sizes[0]), thermal=(result.sizes_px[1], sizes[1])
+    )
+    changes = writing.Changes(check_registration(matrix), _table(result, geometry, settings))
     return writing.edited(text, changes, where=settings.rig_path or settings.out)
 
 

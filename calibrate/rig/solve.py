@@ -17,7 +17,7 @@ from edgefusion.core.geometry import Size
 
 Doubles = npt.NDArray[np.float64]
 
-CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 200, 1e-9)
+CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-8)
 
 OUTLYING, LEAST_OUTLYING_PX = 3.0, 0.35
 """A frame whose error is so many times the median one, and at least so large, contradicts the others."""
@@ -86,6 +86,11 @@ def solve(frames: Sequence[Frame], target: Target, sizes_px: tuple[Size, Size]) 
         kept = [each for number, each in enumerate(kept) if number not in bad]
         found = _rig(kept, target, sizes_px)
     return Solution(found.geometry, found.error_px, found.focal_error, kept, found.errors_px, rejected)
+
+
+def geometry_of(frames: Sequence[Frame], target: Target, sizes_px: tuple[Size, Size]) -> Geometry:
+    """The geometry that suits the frames, all of which are good."""
+    return _rig(frames, target, sizes_px).geometry
 
 
 def _agreeing(

@@ -16,7 +16,7 @@ from calibrate.rig.offset import Offset, time_offset
 from calibrate.rig.survey import jpeg
 from edgefusion.core.errors import InputError
 from edgefusion.core.frames import FramePair
-from edgefusion.core.geometry import Matrix, Size, scale_registration
+from edgefusion.core.geometry import Matrix, Size, check_registration, scale_registration
 from edgefusion.core.progress import progress
 from edgefusion.core.rig import Rig
 from edgefusion.recordings.options import NamedRecording
@@ -197,5 +197,5 @@ def _text(drive: Drive, rig: Rig | None, settings: RigSettings, formats: tuple[s
     offset = drive.offset.offset_ns if drive.offset and not drive.offset.doubt else None
     if offset is not None and rig:
         offset += rig.visible.time_offset_ns  # the recording's stamps are the cameras' own
-    matrix = matrix / matrix[2, 2]
+    matrix = check_registration(matrix)
     return writing.edited(text, writing.Changes(matrix, table, offset), where=settings.rig_path or settings.out)

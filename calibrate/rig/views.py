@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from edgefusion.core.frames import Frame, PixelFormat
 
+NOISE_SHARE = 0.2
+"""Of white noise, a blur by two pixels leaves a seventh."""
+
 Bytes = npt.NDArray[np.uint8]
 Preparation = Callable[[Bytes], Bytes]
 
@@ -77,6 +80,13 @@ EITHER: tuple[Preparation, ...] = (same, local, soft)
 
 PREPARATIONS: tuple[Preparation, ...] = (same, inverted, local, inverted_local, soft, inverted_soft)
 """For those that do."""
+
+
+def is_noise(image: Bytes) -> bool:
+    """Whether an image has nothing in it that is larger than a pixel: a lens cap, an even wall."""
+    values = image.astype(np.float32)
+    smooth = cv2.GaussianBlur(values, (0, 0), 2.0)
+    return float(smooth.std()) < NOISE_SHARE * float(values.std())
 
 
 def sharpness(image: Bytes, points: npt.NDArray[np.float64]) -> float:

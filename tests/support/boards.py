@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,8 @@ class Look:
     Attributes:
         inverted: white squares are the warm ones.
         counts: difference of a warm and a cold square, in Y16 counts; noise is in the same.
-        pose: what was done to thermal images afterwards: "", "mirrored" or "turned".
+        pose: what was done to thermal images afterwards: "", "mirrored", "turned" or "quarter".
+        visible_blur_px: index of a frame, and its blur.
     """
 
     visible_noise: float = 2.0
@@ -73,7 +74,7 @@ class Look:
     thermal_noise: float = 6.0
     deep: bool = True
     pose: str = ""
-    visible_blur_px: dict[int, float] = field(default_factory=dict)
+    visible_blur_px: tuple[tuple[int, float], ...] = ()
 
 
 @lru_cache(maxsize=16)
@@ -166,7 +167,7 @@ def _visible(seen: tuple[Floats, Floats], look: Look, index: int) -> npt.NDArray
     draw = np.random.default_rng(index)
     light = 0.55 + 0.35 * _clutter((shown.shape[1], shown.shape[0]), 1000 + index)
     level = 255 * light * (0.08 + 0.85 * shown) * 1.0 + 255 * (1 - filled) * 0.5 * _clutter((shown.shape[1], shown.shape[0]), 7)
-    level = cv2.GaussianBlur(level, (0, 0), look.visible_blur_px.get(index, look.blur_px))
+    level = cv2.GaussianBlur(level, (0, 0), dict(look.visible_blur_px).get(index, look.blur_px))
     noisy = level[..., None] + draw.normal(0, look.visible_noise, (*level.shape, 3))
     return np.clip(noisy + 0.5, 0, 255).astype(np.uint8)
 
@@ -246,11 +247,3 @@ def write_shots(folder: Path, pairs: Sequence[FramePair]) -> Path:
         write_png(folder / "visible" / f"{pair.name}.png", pair.visible.pixels)
         write_png(folder / "thermal" / f"{pair.name}.png", pair.thermal.pixels)
     return folder
-
-
-def upside_down(rig: BoardRig) -> BoardRig:
-    """The same with the thermal camera mounted upside down."""
-    turn = np.asarray(cv2.Rodrigues(np.array([0, 0, np.pi]))[0]) @ rig.rotation
-    degrees = np.degrees(cv2.Rodrigues(turn)[0]).ravel()
-    moved = np.asarray(cv2.Rodrigues(np.array([0, 0, np.pi]))[0]) @ np.array(rig.translation_m)
-    return replace(rig, turn_deg=(degrees[0], degrees[1], degrees[2]), translation_m=(moved[0], moved[1], moved[2]))
