@@ -62,7 +62,10 @@ def frames(
 @click.option("--targetless", is_flag=True, help="From an ordinary drive: the registration and the time offset.")
 @click.option("--out", type=_PATH, required=True, help="rig.toml to write; it may be the one to start from.")
 @click.option(
-    "--reference-m", type=click.FloatRange(0.2, 1000), default=15.0, show_default=True,
+    "--reference-m",
+    type=click.FloatRange(0.2, 1000),
+    default=15.0,
+    show_default=True,
     help="Distance that the registration is right for.",
 )
 @click.option("--baseline", help="Distance between the two lenses by ruler, such as 60mm; a check on --target's size.")
@@ -94,7 +97,10 @@ def rig_(
 @recording_options
 @click.option("--rig", "rig_path", type=_PATH, required=True, help="rig.toml to judge.")
 @click.option(
-    "--limit-px", type=click.FloatRange(0.1, 100), default=3.0, show_default=True,
+    "--limit-px",
+    type=click.FloatRange(0.1, 100),
+    default=3.0,
+    show_default=True,
     help="Misalignment, in visible pixels, beyond which the registration counts as off.",
 )
 @click.option("--html", "page", type=_PATH, help="Page with overlays and the misalignment of each region.")

@@ -111,7 +111,7 @@ def _misalignment(registration: Matrix, measured: Matrix, size_px: Size) -> tupl
     """[81] lengths over the visible image, and each region's mean."""
     x, y = np.meshgrid(*(np.linspace(0, side - 1, GRID) for side in size_px))
     points = np.stack([x.ravel(), y.ravel()], axis=1)
-    moves = apply(np.linalg.inv(registration), apply(measured, points)) - points
+    moves = apply(np.asarray(np.linalg.inv(registration), np.float64), apply(measured, points)) - points
     parts = moves.reshape(3, 3, 3, 3, 2).transpose(0, 2, 1, 3, 4).reshape(9, 9, 2)
     regions = [
         Region(name, float(part[:, 0].mean()), float(part[:, 1].mean()), float(np.hypot(*part.T).mean()))

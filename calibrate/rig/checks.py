@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calibrate.rig import views
 from calibrate.rig.choice import Choice, guessed_pose
 from calibrate.rig.detect import Detector, others
 from calibrate.rig.solve import Solution
@@ -62,7 +61,9 @@ def check_seen(survey: Survey) -> None:
 
 
 def _counts(survey: Survey) -> str:
-    parts = [f"{side} sees it in {survey.count(side)} of {len(survey.looked)} frames{_best(survey, side)}" for side in SIDES]
+    parts = [
+        f"{side} sees it in {survey.count(side)} of {len(survey.looked)} frames{_best(survey, side)}" for side in SIDES
+    ]
     return f" ({', '.join(parts)})"
 
 

@@ -99,5 +99,5 @@ def guessed_pose(seen: Sighting, target: Target, size_px: Size) -> tuple[Doubles
     matrix = np.array([[focal, 0, (size_px[0] - 1) / 2], [0, focal, (size_px[1] - 1) / 2], [0, 0, 1.0]])
     points = target.points_m[seen.numbers].astype(np.float64)
     _, turn, translation = cv2.solvePnP(points, seen.points_px, matrix, None, flags=cv2.SOLVEPNP_IPPE)
-    rotation = np.asarray(cv2.Rodrigues(turn)[0])
-    return rotation, np.asarray(translation).ravel()
+    rotation = np.asarray(cv2.Rodrigues(turn)[0], np.float64)
+    return rotation, np.asarray(translation, np.float64).ravel()

@@ -18,6 +18,9 @@ from calibrate.rig.views import Bytes, Preparation
 
 Doubles = npt.NDArray[np.float64]
 
+_cv: Any = cv2
+"""Its stubs allow no None where OpenCV takes one."""
+
 SMALL_PX = 480
 """Images narrower than this are searched at twice their size: thermal cameras have few pixels."""
 
@@ -115,7 +118,7 @@ class Detector:
         flags = cv2.CALIB_CB_ASYMMETRIC_GRID | (0 if way else cv2.CALIB_CB_CLUSTERING)
         points = np.array([blob.pt for blob in blobs], np.float32)[:, None]
         size, settings = (self.target.columns, self.target.rows), cv2.CirclesGridFinderParameters()
-        seen, centres = cv2.findCirclesGrid(points, size, flags, None, settings)
+        seen, centres = _cv.findCirclesGrid(points, size, flags, None, settings)
         return _whole(centres) if seen else None
 
     def _charuco(self, image: Bytes, way: int) -> Sighting | None:
@@ -132,11 +135,11 @@ def _whole(points: npt.NDArray[Any]) -> Sighting:
 
 @lru_cache(maxsize=8)
 def _blobs(pixels: int) -> Any:
-    parameters = cv2.SimpleBlobDetector_Params()
+    parameters = _cv.SimpleBlobDetector_Params()
     parameters.minArea, parameters.maxArea = 12.0, pixels / 100
     parameters.minDistBetweenBlobs, parameters.thresholdStep = 4.0, 8.0
     parameters.minConvexity, parameters.minInertiaRatio = 0.85, 0.1
-    return cv2.SimpleBlobDetector_create(parameters)
+    return _cv.SimpleBlobDetector_create(parameters)
 
 
 @lru_cache(maxsize=8)
@@ -170,7 +173,7 @@ def others(target: Target) -> Iterator[Target]:
     for kind in ("checkerboard", "circles", "charuco"):
         for size in ((columns, rows), (rows, columns)):
             if (kind, *size) != (target.kind, columns, rows) and not (kind == target.kind == "checkerboard"):
-                yield Target(kind, *size, step, 0.75 * step)  # type: ignore[arg-type]
+                yield Target(kind, *size, step, 0.75 * step)
     yield from (Target("checkerboard", *size, step) for size in ((9, 6), (8, 6), (7, 5), (8, 5), (7, 6), (11, 8)))
     yield from (Target("charuco", *size, step, 0.75 * step) for size in ((5, 7), (7, 5), (8, 11), (11, 8), (9, 12)))
     yield from (Target("circles", *size, step) for size in ((4, 11), (3, 9), (4, 9)))

@@ -79,9 +79,7 @@ class Geometry:
 
     def resized(self, visible: Size, thermal: Size) -> Geometry:
         """The same for other image sizes."""
-        return Geometry(
-            self.visible.resized(visible), self.thermal.resized(thermal), self.rotation, self.translation_m
-        )
+        return Geometry(self.visible.resized(visible), self.thermal.resized(thermal), self.rotation, self.translation_m)
 
     def overlap(self, distance_m: float) -> tuple[Doubles, Doubles]:
         """Visible pixels all over what thermal sees too at a distance, [N, 2], and where they lie in thermal."""

@@ -146,7 +146,7 @@ def _result(seen: Survey, choice: Choice, rig: Rig | None, settings: RigSettings
     if ruler is not None:
         checks.check_baseline(geometry.baseline_m, ruler, target)
     parallax = [Parallax(far, *geometry.parallax_px(far, reference_m)) for far in _distances(reference_m)]
-    coverage = {side: _coverage(frames, number, sizes[number]) for number, side in enumerate(SIDES)}
+    coverage: dict[str, float] = {side: _coverage(frames, number, sizes[number]) for number, side in enumerate(SIDES)}
     lens_px = geometry.lens_px(registration, reference_m)
     cautions = _cautions(coverage, lens_px, uncertainty)
     before = rig.registration_for(*sizes) if rig else None
@@ -176,10 +176,14 @@ def _uncertainty_px(solution: Solution, target: Target, registration: Matrix, re
     for group in range(GROUPS):
         rest = [each for number, each in enumerate(frames) if number % GROUPS != group]
         other = geometry_of(rest, target, sizes)
-        mapped.append(apply(np.linalg.inv(registration), other.thermal_points(points, reference_m)))
+        mapped.append(apply(_inverse(registration), other.thermal_points(points, reference_m)))
     spread = np.array(mapped) - np.mean(mapped, axis=0)
     variance = (GROUPS - 1) / GROUPS * (spread**2).sum(axis=(0, 2))
     return float(np.sqrt(variance).mean())
+
+
+def _inverse(matrix: Matrix) -> Matrix:
+    return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
 def _distances(reference_m: float) -> list[float]:
@@ -201,7 +205,7 @@ def _cautions(coverage: dict[str, float], lens_px: tuple[float, float], uncertai
         found.append(f"the registration is uncertain by {uncertainty_px:.1f} px: record more poses")
     if lens_px[0] > 1:
         found.append(
-            f"one plane map cannot follow these lenses: it leaves {lens_px[0]:.1f} px, up to {lens_px[1]:.1f} at the edge"
+            f"no homography follows these lenses: it leaves {lens_px[0]:.1f} px, up to {lens_px[1]:.1f} at the edge"
         )
     return found
 
@@ -229,7 +233,7 @@ def read_rig(path: Path) -> str:
 
 def _table(result: Result, geometry: Geometry, settings: RigSettings) -> dict[str, Any]:
     ruler = {"baseline_m": settings.baseline_m} if settings.baseline_m is not None else {}
-    lenses = {
+    lenses: dict[str, Any] = {
         side: {
             "focal_px": _rounded([lens.matrix[0, 0], lens.matrix[1, 1]], 4),
             "centre_px": _rounded([lens.matrix[0, 2], lens.matrix[1, 2]], 4),

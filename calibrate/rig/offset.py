@@ -158,7 +158,9 @@ def _measured(film: _Film) -> Offset:
     curve = _curve(visible, thermal)
     lag, peak, best = _top(curve), float(curve.max()), int(np.argmax(curve))
     elsewhere = np.delete(curve, slice(max(best - APART, 0), best + APART + 1))
-    lags = [_top(_curve(*both)) for both in zip(*(np.array_split(each, PARTS) for each in (visible, thermal)), strict=True)]
+    lags = [
+        _top(_curve(*both)) for both in zip(*(np.array_split(each, PARTS) for each in (visible, thermal)), strict=True)
+    ]
     spread = float(np.std(lags))
     stamps = np.array(film.stamps_ns, np.int64)
     period_ns = float(np.median(np.diff(stamps[:, 1])))

@@ -45,8 +45,8 @@ def refine(image: npt.NDArray[np.generic], points_px: Doubles, flat: Doubles, ta
     Returns:
         [N, 2], and [N] whether each is sure: it has a centre of symmetry close to where the others put it.
     """
-    plane = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.6)
-    slopes = [cv2.Scharr(plane, cv2.CV_32F, *order) / 32 for order in ((1, 0), (0, 1))]
+    plane = np.asarray(cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.6), np.float32)
+    slopes = [np.asarray(cv2.Scharr(plane, cv2.CV_32F, *order) / 32, np.float32) for order in ((1, 0), (0, 1))]
     start, found, unsure_px = points_px, points_px, np.full(len(points_px), np.inf)
     for _ in range(2):
         start, tolerance_px, matrix = _expected(start, flat)
@@ -60,14 +60,24 @@ def refine(image: npt.NDArray[np.generic], points_px: Doubles, flat: Doubles, ta
 
 def _expected(points_px: Doubles, flat: Doubles) -> tuple[Doubles, Doubles, Doubles]:
     """Points, those far off put where the others have them; [N] how far is far; the board's homography."""
-    step_px = float(np.sqrt(np.median(np.abs(np.linalg.det(_jacobians(cv2.findHomography(flat, points_px, 0)[0], flat))))))
-    tolerance_px = np.full(len(flat), max(FARTHEST * step_px, 1.0))
-    matrix, _ = cv2.findHomography(flat, points_px, cv2.RANSAC, float(tolerance_px[0]), maxIters=500)
-    if matrix is None:
-        return points_px, tolerance_px, cv2.findHomography(flat, points_px, 0)[0]
+    rough = _homography(flat, points_px)
+    tolerance_px = np.full(len(flat), max(FARTHEST * _step_px(rough, flat), 1.0))
+    found, _ = cv2.findHomography(flat, points_px, cv2.RANSAC, float(tolerance_px[0]), maxIters=500)
+    if found is None:
+        return points_px, tolerance_px, rough
+    matrix = np.asarray(found, np.float64)
     mapped = _mapped(matrix, flat)
     off = np.linalg.norm(mapped - points_px, axis=1) > tolerance_px
     return np.where(off[:, None], mapped, points_px), tolerance_px, matrix
+
+
+def _homography(flat: Doubles, points_px: Doubles) -> Doubles:
+    return np.asarray(cv2.findHomography(flat, points_px, 0)[0], np.float64)
+
+
+def _step_px(matrix: Doubles, flat: Doubles) -> float:
+    """A step of the board, in pixels of the image."""
+    return float(np.sqrt(np.median(np.abs(np.linalg.det(_jacobians(matrix, flat))))))
 
 
 def _mapped(matrix: Doubles, flat: Doubles) -> Doubles:
@@ -87,8 +97,7 @@ def _centres(
     plane: Floats, slopes: list[Floats], start: Doubles, flat: Doubles, matrix: Doubles, target: Target
 ) -> tuple[Doubles, Doubles]:
     """Where the centres of symmetry are, and [N] how unsure, in pixels."""
-    step_px = float(np.sqrt(np.median(np.abs(np.linalg.det(_jacobians(matrix, flat))))))
-    around = _neighbourhood(target, step_px)
+    around = _neighbourhood(target, _step_px(matrix, flat))
     here = _mapped(matrix, flat)[:, None]
     ahead, behind = (_mapped(matrix, flat[:, None] + side * around) - here for side in (1, -1))
     found, unsure_px = start.copy(), np.full(len(start), np.inf)

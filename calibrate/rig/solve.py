@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +17,9 @@ from calibrate.rig.target import Target
 from edgefusion.core.geometry import Size
 
 Doubles = npt.NDArray[np.float64]
+
+_cv: Any = cv2
+"""Its stubs allow no None where OpenCV takes one."""
 
 CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-8)
 
@@ -72,7 +76,8 @@ def solve(frames: Sequence[Frame], target: Target, sizes_px: tuple[Size, Size]) 
     Raises:
         cv2.error: the frames do not determine it.
     """
-    kept, rejected = list(frames), {}
+    kept: list[Frame] = list(frames)
+    rejected: dict[int, str] = {}
     for side in (0, 1):
         kept, more = _agreeing(kept, target, sizes_px[side], side)
         rejected |= more
@@ -132,8 +137,8 @@ def _fitted(
 ) -> tuple[Lens, float, Doubles, float, float]:  # fmt: skip
     points = [target.points_m[each.numbers] for each in seen]
     places = [each.points_px.astype(np.float32) for each in seen]
-    error, matrix, distortion, _, _, deviations, _, views = cv2.calibrateCameraExtended(
-        points, places, size_px, None, None, flags=flags, criteria=CRITERIA  # type: ignore[arg-type]
+    error, matrix, distortion, _, _, deviations, _, views = _cv.calibrateCameraExtended(
+        points, places, size_px, None, None, flags=flags, criteria=CRITERIA
     )  # fmt: skip
     lens = Lens(size_px, np.asarray(matrix), tuple(float(value) for value in np.ravel(distortion)[:5]))
     spread = np.ravel(deviations)
@@ -154,7 +159,7 @@ def _rig(frames: Sequence[Frame], target: Target, sizes_px: tuple[Size, Size]) -
     plain = all(lens.distortion[4] == 0 for lens, *_ in lenses)
     flags = cv2.CALIB_USE_INTRINSIC_GUESS | (cv2.CALIB_FIX_K3 if plain else 0)
     given = [part.copy() for lens, *_ in lenses for part in (lens.matrix, np.array(lens.distortion))]
-    error, *fitted, rotation, moved, _, _, _, _, views = cv2.stereoCalibrateExtended(
+    error, *fitted, rotation, moved, _, _, _, _, views = _cv.stereoCalibrateExtended(
         points, *places, *given, sizes_px[0], np.eye(3), np.zeros((3, 1)), flags=flags, criteria=CRITERIA
     )
     left, right = (
@@ -173,7 +178,9 @@ def _shared(
     frames: Sequence[Frame], target: Target
 ) -> tuple[list[npt.NDArray[np.float32]], tuple[list[npt.NDArray[np.float32]], list[npt.NDArray[np.float32]]]]:
     """Points that both cameras see, and where."""
-    points, left, right = [], [], []
+    points: list[npt.NDArray[np.float32]] = []
+    left: list[npt.NDArray[np.float32]] = []
+    right: list[npt.NDArray[np.float32]] = []
     for frame in frames:
         numbers = np.intersect1d(frame.seen[0].numbers, frame.seen[1].numbers)
         points.append(target.points_m[numbers])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +20,9 @@ from edgefusion.core.geometry import Size
 from edgefusion.core.progress import Advance
 from edgefusion.recordings.pairing import Side
 from edgefusion.recordings.recording import Recording
+
+_cv: Any = cv2
+"""Its stubs allow no None where OpenCV takes one."""
 
 SIDES: tuple[Side, Side] = ("visible", "thermal")
 
@@ -126,7 +130,7 @@ def _speed(before: npt.NDArray[np.generic], now: npt.NDArray[np.generic], found:
     """Pixels from one frame to the next; infinite where the target cannot be followed."""
     points = found.points_px.astype(np.float32)[:, None]
     images = [np.asarray(each if each.dtype == np.uint8 else views.stretch(each), np.uint8) for each in (now, before)]
-    moved, followed, _ = cv2.calcOpticalFlowPyrLK(images[0], images[1], points, None, winSize=(21, 21), maxLevel=3)
+    moved, followed, _ = _cv.calcOpticalFlowPyrLK(images[0], images[1], points, None, winSize=(21, 21), maxLevel=3)
     kept = followed.ravel() > 0
     if kept.mean() < 0.5:
         return float("inf")

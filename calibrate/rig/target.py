@@ -50,7 +50,7 @@ class Target:
         if self.kind == "circles":
             column = 2 * column + row % 2
         flat = [column.ravel(), row.ravel(), np.zeros(self.columns * self.rows, np.float32)]
-        return np.stack(flat, axis=1) * np.float32(self.step_m)
+        return np.asarray(np.stack(flat, axis=1) * np.float32(self.step_m), np.float32)
 
     @property
     def ambiguous(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,13 @@ from calibrate.rig.survey import jpeg
 from edgefusion.core.errors import InputError
 from edgefusion.core.frames import FramePair
 from edgefusion.core.geometry import Matrix, Size, check_registration, scale_registration
-from edgefusion.core.progress import progress
+from edgefusion.core.progress import Advance, progress
 from edgefusion.core.rig import Rig
 from edgefusion.recordings.options import NamedRecording
 from edgefusion.recordings.recording import Recording
+
+if TYPE_CHECKING:
+    from edgefusion.registration import Estimate
 
 Plane = npt.NDArray[np.generic]
 
@@ -33,17 +36,6 @@ LAGGING = 0.5
 MOST_UNCERTAINTY_PX = 4.0
 MOST_KEPT = 5000
 """Pairs of a recording that does not say how long it is, among which the registration's are chosen."""
-
-
-class Estimate(Protocol):
-    """What the estimator says; see edgefusion.registration."""
-
-    matrix: Matrix
-    uncertainty_px: float
-    support: float
-    score: float
-    used: tuple[int, ...]
-    rejected: Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -90,11 +82,10 @@ def estimated(samples: Sequence[Sample], start: Matrix | None) -> Estimate:
     Raises:
         InputError: they cannot be registered.
     """
-    from edgefusion.registration import estimate
+    from edgefusion import registration
 
     pairs = [(each.visible, each.thermal) for each in samples]
-    found: Estimate = estimate(pairs, start=start)
-    return found
+    return registration.estimate(pairs, start=start)
 
 
 def calibrate_drive(named: NamedRecording, settings: RigSettings) -> Drive:
@@ -139,7 +130,7 @@ def _offset(named: NamedRecording, registration: Matrix, *, quiet: bool) -> Offs
         return time_offset(_told(recording, advance), registration)
 
 
-def _told(recording: Recording, advance: Any) -> Iterator[FramePair]:
+def _told(recording: Recording, advance: Advance) -> Iterator[FramePair]:
     for pair in recording:
         advance(1)
         yield pair
@@ -178,8 +169,8 @@ def _drive(
     if found.uncertainty_px > 2:
         cautions.append(f"the registration is uncertain by {found.uncertainty_px:.1f} px: record a longer drive")
     return Drive(
-        found.matrix, found.uncertainty_px, found.support, offset, sizes, [each.name for each in used], rejected, before,
-        [(left, right) for left, right in pictures], cautions,
+        found.matrix, found.uncertainty_px, found.support, offset, sizes, [each.name for each in used], rejected,
+        before, [(left, right) for left, right in pictures], cautions,
     )  # fmt: skip
 
 

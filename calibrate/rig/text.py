@@ -51,7 +51,7 @@ def describe(result: Result, out: Path, page: Path | None) -> str:
     lines = [
         f"{len(solution.frames)} of {len(result.survey.looked)} frames used; the target's points lie {visible:.2f} px"
         f" off in visible, {thermal:.2f} in thermal, {both:.2f} as one rig",
-        f"thermal is {1e3 * geometry.baseline_m:.1f} mm away from visible and turned by {geometry.turn_deg:.2f} degrees",
+        f"thermal is {1e3 * geometry.baseline_m:.1f} mm from visible and turned by {geometry.turn_deg:.2f} degrees",
         f"registration for {result.reference_m:g} m, uncertain by {result.uncertainty_px:.2f} px;"
         f" the lenses leave {result.lens_px[0]:.1f} px, at most {result.lens_px[1]:.1f}",
         f"parallax: {', '.join(parallax_words(each) for each in result.parallax if each.distance_m in SHOWN_M)}",

@@ -62,7 +62,7 @@ def local(image: Bytes, *, blur_px: float = 0.7) -> Bytes:
 
 def soft(image: Bytes) -> Bytes:
     """The same where the noise is not much less than the contrast."""
-    return local(cv2.GaussianBlur(image, (0, 0), 1.6), blur_px=1.0)
+    return local(np.asarray(cv2.GaussianBlur(image, (0, 0), 1.6), np.uint8), blur_px=1.0)
 
 
 def inverted_local(image: Bytes) -> Bytes:

@@ -107,9 +107,7 @@ def named_recording(
     if recording is None and visible is None and thermal is None:
         raise UsageError("no recording is named", remedy="give --recording, or --visible and --thermal")
     name = str(recording) if recording else f"{visible} + {thermal}"
-    return NamedRecording(
-        name, partial(_opened, recording, visible, thermal, intersect=intersect, topics=topics)
-    )
+    return NamedRecording(name, partial(_opened, recording, visible, thermal, intersect=intersect, topics=topics))
 
 
 def _opened(*paths: Path | None, intersect: bool, topics: Topics | None) -> Recording:

@@ -132,7 +132,9 @@ def see(camera: CameraModel, target: Target, rotation: Doubles, translation: Dou
     inverse = np.linalg.inv(to_camera)
     x, y = _rays(camera)
     u, v, w = (np.float32(row[0]) * x + np.float32(row[1]) * y + np.float32(row[2]) for row in inverse)
-    across, down = ((part / w + at) * np.float32(per_m) - np.float32(0.5) for part, at in ((u, origin[0]), (v, origin[1])))
+    across, down = (
+        (part / w + at) * np.float32(per_m) - np.float32(0.5) for part, at in ((u, origin[0]), (v, origin[1]))
+    )
     shown = cv2.remap(picture, across, down, cv2.INTER_LINEAR, borderValue=-1.0)
     filled = (shown >= 0).astype(np.float32)
     size = camera.size_px
@@ -166,7 +168,9 @@ def _visible(seen: tuple[Floats, Floats], look: Look, index: int) -> npt.NDArray
     shown, filled = seen
     draw = np.random.default_rng(index)
     light = 0.55 + 0.35 * _clutter((shown.shape[1], shown.shape[0]), 1000 + index)
-    level = 255 * light * (0.08 + 0.85 * shown) * 1.0 + 255 * (1 - filled) * 0.5 * _clutter((shown.shape[1], shown.shape[0]), 7)
+    level = 255 * light * (0.08 + 0.85 * shown) * 1.0 + 255 * (1 - filled) * 0.5 * _clutter(
+        (shown.shape[1], shown.shape[0]), 7
+    )
     level = cv2.GaussianBlur(level, (0, 0), dict(look.visible_blur_px).get(index, look.blur_px))
     noisy = level[..., None] + draw.normal(0, look.visible_noise, (*level.shape, 3))
     return np.clip(noisy + 0.5, 0, 255).astype(np.uint8)
@@ -181,7 +185,9 @@ def _thermal(seen: tuple[Floats, Floats], look: Look, index: int) -> npt.NDArray
     cv2.circle(level, (size[0] // 16, size[1] - 6), size[1] // 9, 8900.0, -1)  # whoever holds it
     level = cv2.GaussianBlur(level, (0, 0), look.blur_px) + draw.normal(0, look.thermal_noise, shown.shape)
     counts = np.clip(level + 0.5, 0, 2**14 - 1).astype(np.uint16)
-    counts = {"": counts, "mirrored": counts[:, ::-1], "turned": counts[::-1, ::-1], "quarter": np.rot90(counts)}[look.pose]
+    counts = {"": counts, "mirrored": counts[:, ::-1], "turned": counts[::-1, ::-1], "quarter": np.rot90(counts)}[
+        look.pose
+    ]
     counts = np.ascontiguousarray(counts)
     return counts if look.deep else np.clip((counts.astype(np.float32) - 7400) / 7, 0, 255).astype(np.uint8)
 

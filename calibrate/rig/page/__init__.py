@@ -71,7 +71,11 @@ def render_check(found: Checked, name: str) -> str:
 def _frames(survey: Survey, rejected: dict[int, str], result: Result | None) -> list[dict[str, Any]]:
     """Every frame that was searched, and what became of it."""
     solution = result.solution if result else None
-    errors = {frame.index: error for frame, error in zip(solution.frames, solution.errors_px, strict=True)} if solution else {}
+    errors = (
+        {frame.index: error for frame, error in zip(solution.frames, solution.errors_px, strict=True)}
+        if solution
+        else {}
+    )
     return [
         {
             "name": each.name,

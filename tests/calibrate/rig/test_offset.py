@@ -84,7 +84,9 @@ def test_the_simulated_rig_s_known_offset(late_s: float) -> None:
     pairs = (
         FramePair(
             Frame(rig.view("visible", time_s=1 + k / 30, index=k), PixelFormat.RGB24, k * PERIOD_NS, "monotonic", k),
-            Frame(rig.view("thermal", time_s=1 + k / 30 + late_s, index=k), PixelFormat.Y16, k * PERIOD_NS, "monotonic", k),
+            Frame(
+                rig.view("thermal", time_s=1 + k / 30 + late_s, index=k), PixelFormat.Y16, k * PERIOD_NS, "monotonic", k
+            ),
         )
         for k in range(120)
     )

@@ -54,7 +54,9 @@ def links(page: Path) -> Links:
     return found
 
 
-def test_it_says_what_it_found_and_writes_the_rig_and_the_page(edgefusion: Edgefusion, board: Path, tmp_path: Path) -> None:
+def test_it_says_what_it_found_and_writes_the_rig_and_the_page(
+    edgefusion: Edgefusion, board: Path, tmp_path: Path
+) -> None:
     words = ("--recording", board, "--target", TARGET, "--out", tmp_path / "rig.toml", "--html", tmp_path / "page.html")
     result = edgefusion("calibrate", "rig", *words, "--baseline", "63mm")
     assert result.exit_code == 0, result.output
@@ -98,7 +100,9 @@ def test_a_refusal_writes_no_rig_but_a_page_that_shows_the_best_frames(edgefusio
         (("--target", TARGET, "--baseline", "63"), "--baseline 63"),
     ],
 )
-def test_words_that_make_no_sense(edgefusion: Edgefusion, board: Path, tmp_path: Path, words: tuple[str, ...], message: str) -> None:  # fmt: skip
+def test_words_that_make_no_sense(
+    edgefusion: Edgefusion, board: Path, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
     result = edgefusion("calibrate", "rig", "--recording", board, "--out", tmp_path / "rig.toml", *words)
     assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
 
@@ -142,7 +146,9 @@ def test_targetless(edgefusion: Edgefusion, drive: Path, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_check_tells_a_good_rig_from_one_that_is_off(edgefusion: Edgefusion, drive: Path, tmp_path: Path) -> None:
     truth = SimulatedRig(seed=2).registration
-    good = edgefusion("calibrate", "check", "--recording", drive, "--rig", rig_of(truth, tmp_path / "good.toml"), "--json")
+    good = edgefusion(
+        "calibrate", "check", "--recording", drive, "--rig", rig_of(truth, tmp_path / "good.toml"), "--json"
+    )
     assert (good.exit_code, json.loads(good.stdout)["verdict"]) == (0, "good"), good.output
     moved = truth @ np.array([[1, 0, 14.0], [0, 1, -6.0], [0, 0, 1]])
     words = ("--recording", drive, "--rig", rig_of(moved, tmp_path / "off.toml"), "--html", tmp_path / "page.html")

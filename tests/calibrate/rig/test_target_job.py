@@ -13,7 +13,7 @@ import pytest
 from boards import BoardRig, CameraModel, Look, Pose, Shots, clip, poses
 
 from calibrate.rig.job import Result, RigSettings, calibrate_target
-from calibrate.rig.target import Target, parse_target
+from calibrate.rig.target import parse_target
 from edgefusion.core.errors import EdgeFusionError, InputError
 from edgefusion.core.frames import FramePair
 from edgefusion.core.geometry import apply
@@ -72,7 +72,10 @@ def test_both_cameras_and_their_pose_are_found(tmp_path: Path, case: str) -> Non
     assert turn_deg < 0.2
     assert moved_mm < 2
     assert max(result.solution.error_px) < 0.3
-    for lens, truth in ((result.solution.geometry.visible, RIG.visible), (result.solution.geometry.thermal, RIG.thermal)):
+    for lens, truth in (
+        (result.solution.geometry.visible, RIG.visible),
+        (result.solution.geometry.thermal, RIG.thermal),
+    ):
         assert lens.matrix[0, 0] == pytest.approx(truth.focal_px, rel=0.01)
 
 
@@ -86,7 +89,9 @@ def far_map(points: np.ndarray, distance_m: float) -> np.ndarray:
         flat += points - again
     rays = np.column_stack([(flat - RIG.visible.centre_px) / RIG.visible.focal_px, np.ones(len(flat))]) * distance_m
     seen = rays @ RIG.rotation.T + np.array(RIG.translation_m)
-    return np.asarray(cv2.projectPoints(seen, zero, zero, RIG.thermal.matrix, np.array(RIG.thermal.distortion))[0][:, 0])
+    return np.asarray(
+        cv2.projectPoints(seen, zero, zero, RIG.thermal.matrix, np.array(RIG.thermal.distortion))[0][:, 0]
+    )
 
 
 def test_the_registration_is_right_at_its_distance_and_parallax_says_how_far_off_elsewhere(tmp_path: Path) -> None:
@@ -203,7 +208,9 @@ REFUSED: dict[str, tuple[str, Callable[[], Sequence[FramePair]], str]] = {
     "mirrored charuco": (
         "charuco:7x5:40mm", lambda: posed("mirrored", "charuco:7x5:40mm"), "the thermal images are mirrored",
     ),
-    "another kind": ("charuco:5x7:40mm", lambda: shots(CIRCLES)[:10], "but a circles of 4x11 is: --target circles:4x11"),
+    "another kind": (
+        "charuco:5x7:40mm", lambda: shots(CIRCLES)[:10], "but a circles of 4x11 is: --target circles:4x11",
+    ),
 }  # fmt: skip
 
 
@@ -222,7 +229,9 @@ def test_a_checkerboard_turned_by_heat_or_by_hand_is_told_apart(tmp_path: Path) 
 def test_a_board_that_is_counted_wrongly_is_refused_and_named(tmp_path: Path) -> None:
     """The squares given instead of the inner corners."""
     message = refused(tmp_path, shots("checkerboard:9x6:30mm")[:8], "checkerboard:10x7:30mm")
-    assert "never seen by visible nor by thermal, but a checkerboard of 9x6 is: --target checkerboard:9x6:30mm?" in message
+    assert (
+        "never seen by visible nor by thermal, but a checkerboard of 9x6 is: --target checkerboard:9x6:30mm?" in message
+    )
 
 
 def test_squares_of_another_size_than_said_contradict_the_ruler(tmp_path: Path) -> None:

@@ -36,12 +36,19 @@ def test_an_earlier_calibration_is_replaced_but_for_the_ruler_s_baseline() -> No
     earlier += "focal_px = [1.0, 1.0]\ncentre_px = [1.0, 1.0]\ndistortion = [0, 0, 0, 0, 0]\n"
     after = edited(earlier, Changes(MATRIX, TABLE), where=EXAMPLE)
     assert after.partition("[calibration]")[2].split() == (
-        'baseline_m = 0.06 target = "circles:4x11:20mm" reference_m = 15.0'.split()
+        ["baseline_m", "=", "0.06", "target", "=", '"circles:4x11:20mm"', "reference_m", "=", "15.0"]
     )
     assert edited(after, Changes(MATRIX, TABLE), where=EXAMPLE) == after
 
 
-@pytest.mark.parametrize("registration", ["registration=[[1,0,0],[0,1,0],[0,0,1]] # a [guess]", "", "registration = [\n[1,0,0], # x\n[0,1,0],\n[0,0,1]]"])  # fmt: skip
+@pytest.mark.parametrize(
+    "registration",
+    [
+        "registration=[[1,0,0],[0,1,0],[0,0,1]] # a [guess]",
+        "",
+        "registration = [\n[1,0,0], # x\n[0,1,0],\n[0,0,1]]",
+    ],
+)
 def test_a_registration_is_replaced_however_it_is_written(tmp_path: Path, registration: str) -> None:
     text = registration + "\n" + fresh(((64, 48), (32, 24)), ("RGB24", "Y16"), bits=14)
     write_rig(tmp_path / "rig.toml", edited(text, Changes(MATRIX), where=tmp_path))
