@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from calibrate.rig import views
 from calibrate.rig.refine import refine
-from calibrate.rig.target import DICTIONARIES, Target, charuco
+from calibrate.rig.target import DICTIONARIES, Kind, Target, charuco
 from calibrate.rig.views import Bytes, Preparation
 
 Doubles = npt.NDArray[np.float64]
@@ -27,11 +27,18 @@ SMALL_PX = 480
 MOST_BLOBS = 3
 """So many times as many blobs as circles are no target."""
 
+COMMON: dict[Kind, tuple[tuple[int, int], ...]] = {
+    "charuco": ((5, 7), (7, 5), (8, 11), (11, 8), (9, 12)),
+    "circles": ((4, 11), (3, 9), (4, 9)),
+    "checkerboard": ((9, 6), (8, 6), (7, 5), (8, 5), (7, 6), (11, 8)),
+}
+"""Boards that many have."""
+
 PATIENCE, HURRIED = 10, 3
 """After so many images without the target, and none with it, only the so many most likely ways are tried."""
 
-LEAST_POINTS = 8
-"""Of a ChArUco, which may be seen in part."""
+LEAST_POINTS, LEAST_SURE = 8, 0.6
+"""Of a ChArUco, which may be seen in part; of what was found, the share that must stand a closer look."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ class Detector:
             "checkerboard": self._corners, "circles": self._circles, "charuco": self._charuco,
         }[target.kind]  # fmt: skip
         preparations = views.EITHER if target.kind == "checkerboard" else views.PREPARATIONS
+        preparations = preparations if patient else preparations[:2]
         ways = {"checkerboard": 1, "circles": 2 if patient else 1, "charuco": len(DICTIONARIES)}[target.kind]
         self._found, self._missed = False, 0
         self._attempts = [(prepare, way) for way in range(ways) for prepare in preparations]
@@ -82,7 +90,8 @@ class Detector:
             return None
         flat = self.target.points_m[found.numbers, :2].astype(np.float64) / self.target.step_m
         points, sure = refine(plane, found.points_px, flat, self.target)
-        return Sighting(found.numbers[sure], points[sure]) if sure.sum() >= LEAST_POINTS else None
+        enough = sure.sum() >= max(LEAST_POINTS, LEAST_SURE * len(points))
+        return Sighting(found.numbers[sure], points[sure]) if enough else None
 
     def find(self, image: Bytes) -> Sighting | None:
         """The target in an 8-bit image [H, W], roughly, or None."""
@@ -167,13 +176,12 @@ def _plausible(found: Sighting, target: Target) -> bool:
 def others(target: Target) -> Iterator[Target]:
     """Boards that may lie before the camera where the named one is not found: counted otherwise, of another kind."""
     columns, rows, step = target.columns, target.rows, target.step_m
-    for more in (-1, 1, -2, 2):
-        if min(columns, rows) + more >= 3 and columns + more != rows + more:
-            yield Target("checkerboard", columns + more, rows + more, step)
-    for kind in ("checkerboard", "circles", "charuco"):
-        for size in ((columns, rows), (rows, columns)):
-            if (kind, *size) != (target.kind, columns, rows) and not (kind == target.kind == "checkerboard"):
+    kinds: tuple[Kind, ...] = ("charuco", "circles")
+    for kind in kinds:  # first, as a grid of circles may pass for corners
+        for size in dict.fromkeys([(columns, rows), (rows, columns), *COMMON[kind]]):
+            if (kind, *size) != (target.kind, columns, rows):
                 yield Target(kind, *size, step, 0.75 * step)
-    yield from (Target("checkerboard", *size, step) for size in ((9, 6), (8, 6), (7, 5), (8, 5), (7, 6), (11, 8)))
-    yield from (Target("charuco", *size, step, 0.75 * step) for size in ((5, 7), (7, 5), (8, 11), (11, 8), (9, 12)))
-    yield from (Target("circles", *size, step) for size in ((4, 11), (3, 9), (4, 9)))
+    near = [(columns + more, rows + more) for more in (-1, 1, -2, 2) if min(columns, rows) + more >= 3]
+    for size in dict.fromkeys([*near, (columns, rows), *COMMON["checkerboard"]]):
+        if ("checkerboard", *size) != (target.kind, columns, rows) and size[0] != size[1]:
+            yield Target("checkerboard", *size, step)

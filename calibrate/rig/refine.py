@@ -54,7 +54,7 @@ def refine(image: npt.NDArray[np.generic], points_px: Doubles, flat: Doubles, ta
         off = np.linalg.norm(found - start, axis=1) > np.maximum(tolerance_px, 1.5)
         start = np.where(off[:, None], start, found)
     expected, tolerance_px, _ = _expected(found, flat)
-    near = np.linalg.norm(found - expected, axis=1) <= tolerance_px
+    near = np.linalg.norm(found - expected, axis=1) <= tolerance_px / 2
     return found, np.asarray(near & (unsure_px < UNSURE_PX))
 
 

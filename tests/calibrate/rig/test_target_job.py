@@ -64,7 +64,12 @@ LOOKS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", LOOKS)
+QUICK = ("checkerboard, warm squares white, faint", "circles", "charuco")
+
+
+@pytest.mark.parametrize(
+    "case", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in LOOKS]
+)
 def test_both_cameras_and_their_pose_are_found(tmp_path: Path, case: str) -> None:
     text, look = LOOKS[case]
     result = run(tmp_path, shots(text, look=look), text)
@@ -214,7 +219,12 @@ REFUSED: dict[str, tuple[str, Callable[[], Sequence[FramePair]], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", REFUSED)
+LONG = ("another kind", "mirrored charuco")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in REFUSED]
+)
 def test_what_does_not_determine_the_geometry_is_refused(tmp_path: Path, case: str) -> None:
     text, make, message = REFUSED[case]
     assert message in refused(tmp_path, make(), text)
@@ -226,6 +236,7 @@ def test_a_checkerboard_turned_by_heat_or_by_hand_is_told_apart(tmp_path: Path) 
     assert "turned by 180 degrees" in refused(tmp_path, posed("turned", text), text)
 
 
+@pytest.mark.slow
 def test_a_board_that_is_counted_wrongly_is_refused_and_named(tmp_path: Path) -> None:
     """The squares given instead of the inner corners."""
     message = refused(tmp_path, shots("checkerboard:9x6:30mm")[:8], "checkerboard:10x7:30mm")
