@@ -8,14 +8,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from calibrate.rig import views, writing
 from calibrate.rig.job import RigSettings, read_rig
 from calibrate.rig.offset import Offset, time_offset
 from calibrate.rig.survey import jpeg
 from edgefusion.core.errors import InputError
-from edgefusion.core.frames import FramePair
+from edgefusion.core.frames import FramePair, Pixels
 from edgefusion.core.geometry import Matrix, Size, check_registration, scale_registration
 from edgefusion.core.progress import Advance, progress
 from edgefusion.core.rig import Rig
@@ -24,8 +23,6 @@ from edgefusion.recordings.recording import Recording
 
 if TYPE_CHECKING:
     from edgefusion.registration import Estimate
-
-Plane = npt.NDArray[np.generic]
 
 PAIRS = 30
 """For the registration, evenly spread."""
@@ -72,8 +69,8 @@ class Sample:
     """A pair for the registration: what to call it, luma, and thermal reading."""
 
     name: str
-    visible: Plane
-    thermal: Plane
+    visible: Pixels
+    thermal: Pixels
 
 
 def estimated(samples: Sequence[Sample], start: Matrix | None) -> Estimate:
@@ -142,8 +139,8 @@ def samples_of(named: NamedRecording, *, lag: int) -> tuple[list[Sample], tuple[
     count = (recording.length or MOST_KEPT) - abs(lag)
     wanted = sorted({int(at) for at in np.linspace(0, max(count - 1, 0), PAIRS)})
     visible_at, thermal_at = max(0, -lag), max(0, lag)
-    lumas: dict[int, tuple[str, Plane]] = {}
-    readings: dict[int, Plane] = {}
+    lumas: dict[int, tuple[str, Pixels]] = {}
+    readings: dict[int, Pixels] = {}
     sizes, formats = None, ("", "")
     chosen = set(wanted)
     for index, pair in enumerate(islice(recording, MOST_KEPT)):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.frames import Frame, PixelFormat
+from edgefusion.core.frames import Frame, PixelFormat, Pixels
 
 NOISE_SHARE = 0.2
 """Of white noise, a blur by two pixels leaves a seventh."""
@@ -20,16 +20,18 @@ TAILS = (0.5, 99.5)
 """Percentiles that become black and white: a dead pixel or a spot of sun must not set the range."""
 
 
-def grey(frame: Frame) -> npt.NDArray[np.generic]:
+def grey(frame: Frame) -> Pixels:
     """[H, W] luma or thermal reading of a frame of any format, in its own range; a copy."""
     pixels = frame.pixels
     if frame.format is PixelFormat.RGB24:
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
     if frame.format is PixelFormat.NV12:
-        return np.array(pixels[: frame.size_px[1]])
-    if frame.format in (PixelFormat.YUYV, PixelFormat.UYVY):
-        return np.array(pixels[..., 0 if frame.format is PixelFormat.YUYV else 1])
-    return np.array(pixels.byteswap() if frame.format is PixelFormat.Y16_BE else pixels)
+        pixels = pixels[: frame.size_px[1]]
+    elif frame.format in (PixelFormat.YUYV, PixelFormat.UYVY):
+        pixels = pixels[..., 0 if frame.format is PixelFormat.YUYV else 1]
+    elif frame.format is PixelFormat.Y16_BE:
+        pixels = pixels.byteswap()
+    return pixels.copy()
 
 
 def stretch(plane: npt.NDArray[np.generic]) -> Bytes:
