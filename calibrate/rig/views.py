@@ -31,7 +31,7 @@ def grey(frame: Frame) -> Pixels:
         pixels = pixels[..., 0 if frame.format is PixelFormat.YUYV else 1]
     elif frame.format is PixelFormat.Y16_BE:
         pixels = pixels.byteswap()
-    return pixels.copy()
+    return np.array(pixels)
 
 
 def stretch(plane: npt.NDArray[np.generic]) -> Bytes:
