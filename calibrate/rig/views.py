@@ -31,7 +31,8 @@ def grey(frame: Frame) -> Pixels:
         pixels = pixels[..., 0 if frame.format is PixelFormat.YUYV else 1]
     elif frame.format is PixelFormat.Y16_BE:
         pixels = pixels.byteswap()
-    return np.array(pixels)
+    own: Pixels = pixels.copy()
+    return own
 
 
 def stretch(plane: npt.NDArray[np.generic]) -> Bytes:
