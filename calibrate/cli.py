@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from edgefusion.recordings.options import chosen_recordings, recordings_options
+from edgefusion.recordings.options import chosen_recordings, named_recording, recording_options, recordings_options
 
 _PATH = click.Path(path_type=Path)
 
 
 @click.group()
 def calibrate() -> None:
-    """Choose the frames of a recording that quantization is calibrated on."""
+    """Measure a rig's geometry; choose the frames of a recording that quantization is calibrated on."""
 
 
 @calibrate.command()
@@ -53,3 +53,71 @@ def frames(
     recordings = chosen_recordings(recording, visible, thermal, intersect=intersect, topics=topics)
     result = job.calibrate_frames(recordings, job.FramesSettings(**options, quiet=as_json))
     click.echo(text.to_json(result) if as_json else text.describe(result))
+
+
+@calibrate.command("rig")
+@recording_options
+@click.option("--rig", "rig_path", type=_PATH, help="rig.toml to start from; all else in it stays.")
+@click.option("--target", help="checkerboard:9x6:30mm (inner corners), circles:4x11:20mm, charuco:7x5:40mm (squares).")
+@click.option("--targetless", is_flag=True, help="From an ordinary drive: the registration and the time offset.")
+@click.option("--out", type=_PATH, required=True, help="rig.toml to write; it may be the one to start from.")
+@click.option(
+    "--reference-m",
+    type=click.FloatRange(0.2, 1000),
+    default=15.0,
+    show_default=True,
+    help="Distance that the registration is right for.",
+)
+@click.option("--baseline", help="Distance between the two lenses by ruler, such as 60mm; a check on --target's size.")
+@click.option("--html", "page", type=_PATH, help="Page with overlays, residuals, coverage and parallax.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def rig_(
+    recording: Path | None,
+    visible: Path | None,
+    thermal: Path | None,
+    topics: tuple[str, str] | None,
+    intersect: bool,
+    target: str | None,
+    targetless: bool,
+    **options: Any,
+) -> None:
+    """Measure where thermal sees what visible shows, and write it into rig.toml.
+
+    With --target: from a recording of a board that both cameras see, the lenses of both cameras, their pose, and the
+    registration with its parallax by distance. With --targetless: from an ordinary drive. What a recording does not
+    determine is refused with the reason, and nothing is written.
+    """
+    from calibrate.rig import command
+
+    named = named_recording(recording, visible, thermal, intersect=intersect, topics=topics)
+    click.echo(command.calibrate(named, target=target, targetless=targetless, **options))
+
+
+@calibrate.command()
+@recording_options
+@click.option("--rig", "rig_path", type=_PATH, required=True, help="rig.toml to judge.")
+@click.option(
+    "--limit-px",
+    type=click.FloatRange(0.1, 100),
+    default=3.0,
+    show_default=True,
+    help="Misalignment, in visible pixels, beyond which the registration counts as off.",
+)
+@click.option("--html", "page", type=_PATH, help="Page with overlays and the misalignment of each region.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def check(
+    recording: Path | None,
+    visible: Path | None,
+    thermal: Path | None,
+    topics: tuple[str, str] | None,
+    intersect: bool,
+    **options: Any,
+) -> None:
+    """Say how far a rig's registration is off on a recording, and where; exit code 5 if it is beyond the limit."""
+    from calibrate.rig import command
+
+    named = named_recording(recording, visible, thermal, intersect=intersect, topics=topics)
+    words, good = command.check(named, **options)
+    click.echo(words)
+    if not good:
+        raise SystemExit(5)

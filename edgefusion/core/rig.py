@@ -76,6 +76,30 @@ class Output(_Part):
     group: str | None = Field(default=None, description="of a ring: the group it belongs to")
 
 
+class Lens(_Part):
+    """What calibration found of one camera: a pinhole and OpenCV's radial and tangential terms."""
+
+    focal_px: tuple[float, float] = Field(description="along x and y, for the camera's size_px")
+    centre_px: tuple[float, float] = Field(description="where the optical axis meets the image")
+    distortion: tuple[float, float, float, float, float] = Field(description="k1, k2, p1, p2, k3")
+
+
+class Calibration(_Part):
+    """How the registration came about; only ``baseline_m`` is written by hand."""
+
+    baseline_m: float | None = Field(default=None, ge=0, le=10, description="between the two lenses, by ruler")
+    target: str | None = Field(default=None, description="what was calibrated on")
+    reference_m: float | None = Field(default=None, gt=0, description="how far away the registration is right")
+    error_px: float | None = Field(default=None, ge=0, description="RMS distance of the target's points")
+    uncertainty_px: float | None = Field(default=None, ge=0, description="of the registration, in visible pixels")
+    rotation: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]] | None = Field(
+        default=None, description="from the visible camera's axes to the thermal one's"
+    )
+    translation_m: tuple[float, float, float] | None = Field(default=None, description="the same")
+    visible: Lens | None = None
+    thermal: Lens | None = None
+
+
 class Rig(_Part):
     """``rig.toml``. The registration maps a visible pixel to the thermal point it shows."""
 
@@ -87,6 +111,7 @@ class Rig(_Part):
     policy: Policy = Policy()
     drift: Drift = Drift()
     outputs: tuple[Output, ...] = Field((), alias="output")
+    calibration: Calibration | None = None
     schema_version: Literal[1] = Field(1, alias="schema")
 
     @field_validator("registration")

@@ -96,6 +96,20 @@ def chosen_recordings(
     return [NamedRecording(name, partial(opened, *paths)) for name, paths in named]
 
 
+def named_recording(
+    recording: Path | None, visible: Path | None, thermal: Path | None, *, intersect: bool, topics: Topics | None = None
+) -> NamedRecording:
+    """The one recording that the options name, which can be opened again and again.
+
+    Raises:
+        UsageError: nothing is named, or as ``chosen_paths``.
+    """
+    if recording is None and visible is None and thermal is None:
+        raise UsageError("no recording is named", remedy="give --recording, or --visible and --thermal")
+    name = str(recording) if recording else f"{visible} + {thermal}"
+    return NamedRecording(name, partial(_opened, recording, visible, thermal, intersect=intersect, topics=topics))
+
+
 def _opened(*paths: Path | None, intersect: bool, topics: Topics | None) -> Recording:
     # None only where no path is given.
     return cast(Recording, chosen_recording(*paths, intersect=intersect, topics=topics))

@@ -18,6 +18,11 @@ SCHEMA = Rig.model_json_schema()
 SPECIAL = {
     "registration": "3 rows of 3 numbers",
     "size_px": "[width, height]",
+    "focal_px": "[x, y]",
+    "centre_px": "[x, y]",
+    "distortion": "[k1, k2, p1, p2, k3]",
+    "rotation": "3 rows of 3 numbers",
+    "translation_m": "[x, y, z]",
     "controls": "table of true/false, whole numbers or text",
 }
 FORMATS = {"Camera": VISIBLE_FORMATS, "ThermalCamera": THERMAL_FORMATS}
@@ -60,6 +65,8 @@ def rows(part: str, without: str = "") -> dict[str, tuple[str, str]]:
         name: (kind(name, each, part), default(name, each, schema.get("required", [])))
         for name, each in schema["properties"].items()
         if name not in left_out and not re.search(r"/(Camera|ThermalCamera|Policy|Drift|Output)\b", json.dumps(each))
+        if name not in left_out
+        and not re.search(r"/(Camera|ThermalCamera|Policy|Output|Calibration|Lens)\b", json.dumps(each))
     }
 
 
@@ -78,6 +85,8 @@ def documented(heading: str) -> dict[str, tuple[str, str, str]]:
         ("`[policy]`", "Policy", ""),
         ("`[drift]`", "Drift", ""),
         ("`[[output]]`", "Output", ""),
+        ("`[calibration]`", "Calibration", ""),
+        ("`[calibration.visible]` and `[calibration.thermal]`", "Lens", ""),
     ],
 )
 def test_every_field_is_documented_as_it_is(heading: str, part: str, without: str) -> None:

@@ -1,0 +1,106 @@
+"""A calibration of a rig as one HTML file that needs no network and no script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from calibrate.rig.checking import Checked
+from calibrate.rig.job import Result
+from calibrate.rig.page import charts, overlays
+from calibrate.rig.survey import Survey
+from calibrate.rig.targetless import Drive
+from calibrate.rig.text import VERDICTS, facts, offset_words, parallax_words
+
+OVERLAYS = 6
+
+
+def render_target(result: Result, name: str) -> str:
+    """The page of a calibration with a target."""
+    chosen = overlays.spread([each.index for each in result.solution.frames], OVERLAYS)
+    looked = {each.index: each for each in result.survey.looked}
+    pictures = [overlays.of_target(looked[index], result) for index in chosen]
+    return _page(
+        "target.html", name,
+        facts=facts(result), pictures=pictures, parallax=charts.parallax(result.parallax, result.reference_m),
+        words=[parallax_words(each) for each in result.parallax], residuals=charts.residuals(result),
+        coverage=charts.coverage(result), frames=_frames(result.survey, result.rejected, result),
+    )  # fmt: skip
+
+
+def render_failure(survey: Survey, rejected: dict[int, str], problem: str, name: str) -> str:
+    """The page of a calibration with a target that was refused: what was seen, and why it is not enough."""
+    return _page(
+        "failure.html", name, problem=problem, target=str(survey.target),
+        counts={side: survey.count(side) for side in ("visible", "thermal")}, looked=len(survey.looked),
+        pictures=overlays.best(survey), frames=_frames(survey, rejected, None),
+    )  # fmt: skip
+
+
+def render_drive(drive: Drive, name: str) -> str:
+    """The page of a calibration without a target."""
+    pictures = [
+        overlays.of_pair(pair, drive.before, drive.registration, drive.sizes_px, label)
+        for pair, label in zip(drive.pictures, drive.names, strict=False)
+    ]
+    offset = drive.offset
+    return _page(
+        "drive.html", name, drive=drive, pictures=pictures,
+        offset=offset_words(offset) if offset and not offset.doubt else "",
+        curve=charts.lags(offset.curve) if offset and offset.curve else None,
+    )  # fmt: skip
+
+
+def render_check(found: Checked, name: str) -> str:
+    """The page of a check."""
+    pictures = [
+        overlays.of_pair(pair, found.registration, found.measured, found.sizes_px, f"pair {number}")
+        for number, pair in enumerate(found.pictures, start=1)
+    ]
+    return _page(
+        "check.html", name, found=found, verdict=VERDICTS[found.verdict].format(limit=found.limit_px),
+        pictures=pictures, arrows=charts.regions(found),
+    )  # fmt: skip
+
+
+def _frames(survey: Survey, rejected: dict[int, str], result: Result | None) -> list[dict[str, Any]]:
+    """Every frame that was searched, and what became of it."""
+    solution = result.solution if result else None
+    errors = (
+        {frame.index: error for frame, error in zip(solution.frames, solution.errors_px, strict=True)}
+        if solution
+        else {}
+    )
+    return [
+        {
+            "name": each.name,
+            "used": each.index in errors,
+            "words": f"{errors[each.index]:.2f} px" if each.index in errors else rejected.get(each.index, "not judged"),
+        }
+        for each in survey.looked
+    ]
+
+
+def _page(template: str, name: str, **values: Any) -> str:
+    style = (files(__package__) / "templates" / "style.css").read_text()
+    return _environment().get_template(template).render(
+        recording=name, style=Markup(style), policy=_policy(style), **values  # noqa: S704 - our own file
+    )  # fmt: skip
+
+
+def _policy(style: str) -> str:
+    """A content security policy: nothing is fetched and no script runs, whatever a name contains."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip

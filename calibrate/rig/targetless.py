@@ -1,0 +1,189 @@
+"""``edgefusion calibrate rig --targetless``: the registration and the time offset from an ordinary drive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from calibrate.rig import views, writing
+from calibrate.rig.job import RigSettings, read_rig
+from calibrate.rig.offset import Offset, time_offset
+from calibrate.rig.survey import jpeg
+from edgefusion.core.errors import InputError
+from edgefusion.core.frames import FramePair, Pixels
+from edgefusion.core.geometry import Matrix, Size, check_registration, scale_registration
+from edgefusion.core.progress import Advance, progress
+from edgefusion.core.rig import Rig
+from edgefusion.recordings.options import NamedRecording
+from edgefusion.recordings.recording import Recording
+
+if TYPE_CHECKING:
+    from edgefusion.registration import Estimate
+
+PAIRS = 30
+"""For the registration, evenly spread."""
+
+LAGGING = 0.5
+"""Frames of time offset from which on the pairs are put together anew."""
+
+MOST_UNCERTAINTY_PX = 4.0
+MOST_KEPT = 5000
+"""Pairs of a recording that does not say how long it is, among which the registration's are chosen."""
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What came of a calibration without a target.
+
+    Attributes:
+        registration: [3, 3] for the recording's sizes.
+        uncertainty_px: expected error, visible pixels.
+        support: share of the image's blocks that agree with it.
+        offset: of time, or None of still images.
+        sizes_px: of the visible and the thermal images.
+        names: of the pairs it rests on.
+        rejected: name of each other one, and why.
+        before: the registration that the rig had, for these sizes.
+        pictures: both images of the pairs it rests on, as JPEG.
+        cautions: what to mind, as sentences.
+    """
+
+    registration: Matrix
+    uncertainty_px: float
+    support: float
+    offset: Offset | None
+    sizes_px: tuple[Size, Size]
+    names: list[str]
+    rejected: dict[str, str]
+    before: Matrix | None
+    pictures: list[tuple[bytes, bytes]]
+    cautions: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A pair for the registration: what to call it, luma, and thermal reading."""
+
+    name: str
+    visible: Pixels
+    thermal: Pixels
+
+
+def estimated(samples: Sequence[Sample], start: Matrix | None) -> Estimate:
+    """The registration of the samples: the one place that calls the estimator.
+
+    Raises:
+        InputError: they cannot be registered.
+    """
+    from edgefusion import registration
+
+    pairs = [(each.visible, each.thermal) for each in samples]
+    return registration.estimate(pairs, start=start)
+
+
+def calibrate_drive(named: NamedRecording, settings: RigSettings) -> Drive:
+    """Calibrate on a drive and write rig.toml.
+
+    Raises:
+        InputError: nothing to register, or not well enough; it says why.
+        RigError: the rig.toml is wrong, or cannot be edited.
+        EdgeFusionError: whatever else is wrong with the recording or the place to write to.
+    """
+    rig = settings.rig()
+    samples, sizes, formats = samples_of(named, lag=0)
+    start = rig.registration_for(*sizes) if rig else None
+    try:
+        found = estimated(samples, start)
+        offset = _offset(named, found.matrix, quiet=settings.quiet)
+        lag = round(offset.lag_frames) if offset and not offset.doubt else 0
+        if offset and abs(offset.lag_frames) >= LAGGING and lag:
+            samples, *_ = samples_of(named, lag=lag)
+            found = estimated(samples, found.matrix)
+        _check(found)
+    except InputError as error:
+        raise type(error)(error.what, where=error.where or named.name, remedy=error.remedy) from None
+    result = _drive(found, samples, sizes, offset, start)
+    writing.write_rig(settings.out, _text(result, rig, settings, formats))
+    return result
+
+
+def _check(found: Estimate) -> None:
+    if found.uncertainty_px > MOST_UNCERTAINTY_PX:
+        raise InputError(
+            f"the registration is uncertain by {found.uncertainty_px:.1f} px, more than {MOST_UNCERTAINTY_PX:g}",
+            remedy="record a longer drive past buildings, kerbs and vehicles, or use a target",
+        )
+
+
+def _offset(named: NamedRecording, registration: Matrix, *, quiet: bool) -> Offset | None:
+    recording = named.open()
+    if recording.fps is None:
+        return None
+    with progress("timing", recording.length or None, hidden=quiet) as advance:
+        return time_offset(_told(recording, advance), registration)
+
+
+def _told(recording: Recording, advance: Advance) -> Iterator[FramePair]:
+    for pair in recording:
+        advance(1)
+        yield pair
+
+
+def samples_of(named: NamedRecording, *, lag: int) -> tuple[list[Sample], tuple[Size, Size], tuple[str, str]]:
+    """Pairs for the registration, evenly spread, thermal taken so many frames later; sizes and formats."""
+    recording = named.open()
+    count = (recording.length or MOST_KEPT) - abs(lag)
+    wanted = sorted({int(at) for at in np.linspace(0, max(count - 1, 0), PAIRS)})
+    visible_at, thermal_at = max(0, -lag), max(0, lag)
+    lumas: dict[int, tuple[str, Pixels]] = {}
+    readings: dict[int, Pixels] = {}
+    sizes, formats = None, ("", "")
+    chosen = set(wanted)
+    for index, pair in enumerate(islice(recording, MOST_KEPT)):
+        own = (pair.visible.size_px, pair.thermal.size_px)
+        sizes, formats = sizes or own, (pair.visible.format.value, pair.thermal.format.value)
+        if index - visible_at in chosen:
+            lumas[index - visible_at] = (pair.name or f"{index}", views.grey(pair.visible))
+        if index - thermal_at in chosen:
+            readings[index - thermal_at] = views.grey(pair.thermal)
+    if sizes is None:
+        raise InputError("the recording has no frame", where=named.name)
+    both = sorted(lumas.keys() & readings.keys())
+    return [Sample(lumas[at][0], lumas[at][1], readings[at]) for at in both], sizes, formats
+
+
+def _drive(
+    found: Estimate, samples: Sequence[Sample], sizes: tuple[Size, Size], offset: Offset | None, before: Matrix | None
+) -> Drive:
+    used = [samples[index] for index in found.used]
+    rejected = {samples[each.index].name: str(each.reason) for each in found.rejected}
+    pictures = [tuple(jpeg(views.stretch(plane)) for plane in (each.visible, each.thermal)) for each in used[:6]]
+    cautions = [] if offset is None or not offset.doubt else [f"no time offset: {offset.doubt}"]
+    if found.uncertainty_px > 2:
+        cautions.append(f"the registration is uncertain by {found.uncertainty_px:.1f} px: record a longer drive")
+    return Drive(
+        found.matrix, found.uncertainty_px, found.support, offset, sizes, [each.name for each in used], rejected,
+        before, [(left, right) for left, right in pictures], cautions,
+    )  # fmt: skip
+
+
+def _text(drive: Drive, rig: Rig | None, settings: RigSettings, formats: tuple[str, str]) -> str:
+    matrix, sizes = drive.registration, drive.sizes_px
+    if rig:
+        matrix = scale_registration(
+            matrix, visible=(sizes[0], rig.visible.size_px), thermal=(sizes[1], rig.thermal.size_px)
+        )
+        text = read_rig(settings.rig_path) if settings.rig_path else ""
+    else:
+        text = writing.fresh(sizes, formats, bits=16)
+    ruler = {"baseline_m": settings.baseline_m} if settings.baseline_m is not None else {}
+    table = {**ruler, "target": "targetless", "uncertainty_px": round(drive.uncertainty_px, 4)}
+    offset = drive.offset.offset_ns if drive.offset and not drive.offset.doubt else None
+    if offset is not None and rig:
+        offset += rig.visible.time_offset_ns  # the recording's stamps are the cameras' own
+    matrix = check_registration(matrix)
+    return writing.edited(text, writing.Changes(matrix, table, offset), where=settings.rig_path or settings.out)

@@ -1,0 +1,68 @@
+"""Editing rig.toml keeps whatever is not the calibration's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibrate.rig.writing import Changes, edited, fresh, write_rig
+from edgefusion.core.errors import RigError
+from edgefusion.core.rig import load_rig
+
+MATRIX = np.array([[0.5, 0.001, 3.0], [0.0, 0.5, -2.25], [1e-6, 0.0, 1.0]])
+TABLE = {"target": "circles:4x11:20mm", "reference_m": 15.0}
+EXAMPLE = Path(__file__).parents[3] / "examples" / "rig.toml"
+
+
+def test_comments_and_all_other_fields_stay(tmp_path: Path) -> None:
+    before = EXAMPLE.read_text()
+    after = edited(before, Changes(MATRIX, TABLE, -12_345_678), where=EXAMPLE)
+    (tmp_path / "rig.toml").write_text(after)
+    rig, old = load_rig(tmp_path / "rig.toml"), load_rig(EXAMPLE)
+    assert np.array(rig.registration) == pytest.approx(MATRIX)
+    assert rig.calibration is not None
+    assert (rig.calibration.target, rig.thermal.time_offset_ns) == ("circles:4x11:20mm", -12_345_678)
+    changed = {"registration", "calibration"}
+    assert rig.model_dump(exclude={*changed, "thermal"}) == old.model_dump(exclude={*changed, "thermal"})
+    assert rig.thermal.model_dump(exclude={"time_offset_ns"}) == old.thermal.model_dump(exclude={"time_offset_ns"})
+    comments = [line.partition("#")[2] for line in before.splitlines() if "#" in line]
+    assert [line.partition("#")[2] for line in after.splitlines() if "#" in line] == comments
+
+
+def test_an_earlier_calibration_is_replaced_but_for_the_ruler_s_baseline() -> None:
+    earlier = EXAMPLE.read_text() + "\n[calibration]\nbaseline_m = 0.06\nerror_px = 3.0\n[calibration.visible]\n"
+    earlier += "focal_px = [1.0, 1.0]\ncentre_px = [1.0, 1.0]\ndistortion = [0, 0, 0, 0, 0]\n"
+    after = edited(earlier, Changes(MATRIX, TABLE), where=EXAMPLE)
+    assert after.partition("[calibration]")[2].split() == (
+        ["baseline_m", "=", "0.06", "target", "=", '"circles:4x11:20mm"', "reference_m", "=", "15.0"]
+    )
+    assert edited(after, Changes(MATRIX, TABLE), where=EXAMPLE) == after
+
+
+@pytest.mark.parametrize(
+    "registration",
+    [
+        "registration=[[1,0,0],[0,1,0],[0,0,1]] # a [guess]",
+        "",
+        "registration = [\n[1,0,0], # x\n[0,1,0],\n[0,0,1]]",
+    ],
+)
+def test_a_registration_is_replaced_however_it_is_written(tmp_path: Path, registration: str) -> None:
+    text = registration + "\n" + fresh(((64, 48), (32, 24)), ("RGB24", "Y16"), bits=14)
+    write_rig(tmp_path / "rig.toml", edited(text, Changes(MATRIX), where=tmp_path))
+    assert np.array(load_rig(tmp_path / "rig.toml").registration) == pytest.approx(MATRIX)
+
+
+def test_what_cannot_be_edited_safely_is_refused() -> None:
+    text = "calibration = { baseline_m = 0.06 }\n" + EXAMPLE.read_text()
+    with pytest.raises(RigError, match="cannot be edited safely"):
+        edited(text, Changes(MATRIX, TABLE), where=EXAMPLE)
+
+
+def test_what_would_be_no_rig_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "rig.toml").write_text("as it was")
+    with pytest.raises(RigError, match="is no rig"):
+        write_rig(tmp_path / "rig.toml", "schema = 1\n")
+    assert (tmp_path / "rig.toml").read_text() == "as it was"
