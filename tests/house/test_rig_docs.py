@@ -64,9 +64,8 @@ def rows(part: str, without: str = "") -> dict[str, tuple[str, str]]:
     return {
         name: (kind(name, each, part), default(name, each, schema.get("required", [])))
         for name, each in schema["properties"].items()
-        if name not in left_out and not re.search(r"/(Camera|ThermalCamera|Policy|Drift|Output)\b", json.dumps(each))
         if name not in left_out
-        and not re.search(r"/(Camera|ThermalCamera|Policy|Output|Calibration|Lens)\b", json.dumps(each))
+        and not re.search(r"/(Camera|ThermalCamera|Policy|Drift|Output|Calibration|Lens)\b", json.dumps(each))
     }
 
 
