@@ -42,7 +42,7 @@ def test_where_nothing_drifts_nothing_is_reported(data: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CLIPS)
-@pytest.mark.parametrize("begin_s", [0.0, 1.0, 1.9, 2.6, 3.3])
+@pytest.mark.parametrize("begin_s", [0.0, 2.6])
 def test_drift_of_every_clip(data: Path, name: str, begin_s: float) -> None:
     pairs = list(clip(data, name))
     reported = Drive(REPORT, ramp(begin_s)).go(pairs)
@@ -58,7 +58,7 @@ def test_drift_of_every_clip(data: Path, name: str, begin_s: float) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CLIPS)
-@pytest.mark.parametrize("skipped", [0, 11, 23, 37])
+@pytest.mark.parametrize("skipped", [0, 23])
 def test_no_clip_gives_a_false_alarm(data: Path, name: str, skipped: int) -> None:
     assert Drive(REPORT).go(itertools.islice(clip(data, name), skipped, None)).alarms == []
 
