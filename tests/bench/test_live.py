@@ -31,7 +31,7 @@ SIZE, THERMAL_SIZE, PERIOD = (640, 480), (320, 256), 30
 CHECKER = Path(__file__).parents[1] / "support" / "ring_checker.py"
 
 
-def rig_toml(folder: Path, name: str, *, options: str = "", output: bool = True) -> Path:
+def rig_toml(folder: Path, name: str, *, options: str = "") -> Path:
     registration = SimulatedRig(visible_size_px=SIZE, thermal_size_px=THERMAL_SIZE).registration.tolist()
     camera = f'device = "simulated:visible=640x480,prerender={PERIOD}{options}"\nfps = 30\nbuffers = 8\n'
     path = folder / f"{name}.toml"
@@ -39,7 +39,8 @@ def rig_toml(folder: Path, name: str, *, options: str = "", output: bool = True)
         f'name = "{name}"\nregistration = {registration}\n'
         f'[visible]\nsize_px = [640, 480]\nformat = "NV12"\n{camera}'
         f'[thermal]\nsize_px = [320, 256]\nformat = "Y16"\nbits = 14\n{camera}'
-        + (f'[[output]]\nto = "ring:{name}"\n' if output else "")
+        + "[drift]\nwatch = false\n"  # on two cores its process is felt in one frame of 45
+        + f'[[output]]\nto = "ring:{name}"\n'
     )
     return path
 
@@ -73,6 +74,7 @@ def test_every_stage_with_a_reader_that_checks_every_frame(ring: str, tmp_path: 
     assert record["counts"]["copies_per_frame"] == 0
     assert found["received"] + found["missed"] >= 0.95 * 3000
     assert {found[wrong] for wrong in ("disordered", "overwritten", "wrong")} == {0}
+    assert overhead <= 1.0
     assert record["fps"] >= 150
 
 
@@ -109,7 +111,7 @@ def bare_loop(fusion: Fusion, seconds: float) -> Paced:
 
 
 def test_paced_latency_and_processor_time_against_a_bare_loop(ring: str, tmp_path: Path) -> None:
-    seconds = 30.0
+    seconds = 40.0  # a thousand frames at least, or there is no p99
     bare = bare_loop(fusion_of_noise(), seconds)
     record, cores = run_paced(rig_toml(tmp_path, ring), seconds)
     latency = record["latency"]["published"]["percentiles_ms"]
