@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 from collections.abc import Sequence
-from importlib.resources import files
 
 import cv2
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from PIL import Image
 
 from calibrate.frames.descriptor import quarters
 from calibrate.frames.page.cards import cards_of
 from calibrate.frames.page.charts import GROUP_CLASSES, motion_chart, scatter, timelines
 from calibrate.frames.selection import Selection
+from calibrate.page import SHARED
 from edgefusion.core.calibration import CalibrationList, Tensor
+from edgefusion.pages import render_page
 
 THUMBNAIL_PX = 112
 QUALITY = 60
@@ -47,35 +45,17 @@ def render(contents: CalibrationList, selection: Selection, thumbnails: Sequence
         selection: how it came about.
         thumbnails: of the frames of the list, then of its holdout.
     """
-    style = (files(__package__) / "templates" / "style.css").read_text()
     chosen, lines = len(contents.frames), timelines(selection, contents.sources)
     starts_ns = [line.start_ns for line in lines]
-    return _environment().get_template("coverage.html").render(
-        contents=contents,
-        rows=selection.rows,
-        stills=selection.survey.stills,
-        scatter=scatter(selection),
-        motion=motion_chart(selection),
-        timelines=lines,
-        groups=GROUP_CLASSES,
-        cards=cards_of(contents.frames, thumbnails[:chosen], selection.choices, starts_ns),
-        held=cards_of(contents.holdout, thumbnails[chosen:], [], starts_ns),
-        style=Markup(style),  # noqa: S704 - our own file
-        policy=_policy(style),
-    )  # fmt: skip
-
-
-def _policy(style: str) -> str:
-    """A content security policy: nothing is fetched and no script runs, whatever a name contains."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    values = {
+        "contents": contents,
+        "rows": selection.rows,
+        "stills": selection.survey.stills,
+        "scatter": scatter(selection),
+        "motion": motion_chart(selection),
+        "timelines": lines,
+        "groups": GROUP_CLASSES,
+        "cards": cards_of(contents.frames, thumbnails[:chosen], selection.choices, starts_ns),
+        "held": cards_of(contents.holdout, thumbnails[chosen:], [], starts_ns),
+    }
+    return render_page((SHARED, __name__), "coverage.html", values)

@@ -12,6 +12,7 @@ from calibrate.frames.descriptor import GROUPS, LUMA, THERMAL_CONTRAST
 from calibrate.frames.selection import Selection, descriptors
 from calibrate.frames.strata import HIGH_CONTRAST, LOW_CONTRAST, MOVING, Floats, motion_of
 from calibrate.frames.survey import Candidate
+from calibrate.page.axis import Axis
 from edgefusion.core.frames import NIGHT_LUMA
 
 GROUP_CLASSES = {name: f"s{number}" for number, name in enumerate((*GROUPS, START))}
@@ -20,21 +21,6 @@ GROUP_CLASSES = {name: f"s{number}" for number, name in enumerate((*GROUPS, STAR
 TOP_CONTRAST = 0.36
 MOTION_EDGES = np.geomspace(0.0003, 0.1, 21)
 """From a hundredth of a grey level to a cut; beyond, in the outermost bars."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Values to pixels."""
-
-    low: float
-    high: float
-    start_px: float
-    end_px: float
-
-    def at(self, value: float) -> float:
-        """Pixel of a value, clipped to the axis."""
-        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
-        return round(self.start_px + share * (self.end_px - self.start_px), 1)
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
+from calibrate.page import SHARED
 from calibrate.rig.checking import Checked
 from calibrate.rig.job import Result
 from calibrate.rig.page import charts, overlays
 from calibrate.rig.survey import Survey
 from calibrate.rig.targetless import Drive
 from calibrate.rig.text import VERDICTS, facts, offset_words, parallax_words
+from edgefusion.pages import render_page
 
 OVERLAYS = 6
 
@@ -87,20 +83,4 @@ def _frames(survey: Survey, rejected: dict[int, str], result: Result | None) -> 
 
 
 def _page(template: str, name: str, **values: Any) -> str:
-    style = (files(__package__) / "templates" / "style.css").read_text()
-    return _environment().get_template(template).render(
-        recording=name, style=Markup(style), policy=_policy(style), **values  # noqa: S704 - our own file
-    )  # fmt: skip
-
-
-def _policy(style: str) -> str:
-    """A content security policy: nothing is fetched and no script runs, whatever a name contains."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
+    return render_page((SHARED, __name__), template, {"recording": name, **values})

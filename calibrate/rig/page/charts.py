@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from calibrate.page.axis import Axis
 from calibrate.rig.checking import Checked
 from calibrate.rig.job import Parallax, Result
 from calibrate.rig.offset import MOST_LAG
@@ -16,21 +17,6 @@ LENGTHEN = 40
 """Residual vectors are drawn so many times as long as they are."""
 
 PANEL_PX, GAP_PX = 420, 24
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Values to pixels."""
-
-    low: float
-    high: float
-    start_px: float
-    end_px: float
-
-    def at(self, value: float) -> float:
-        """Pixel of a value, clipped to the axis."""
-        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
-        return round(self.start_px + share * (self.end_px - self.start_px), 1)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from edgefusion.core.files import atomic_write
+from edgefusion.pages import render_page
 from runtime.profile.page.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, charts
 from runtime.profile.summary import Summary
 
@@ -27,30 +22,9 @@ def write_page(path: Path, summary: Summary) -> None:
 
 def render(summary: Summary) -> str:
     """The page's HTML."""
-    style = (files(__package__) / "templates" / "style.css").read_text()
     drawing = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
-    return _environment().get_template("page.html").render(
-        summary=summary, charts=charts(summary), drawing=drawing, policy=_policy(style),
-        style=Markup(style),  # noqa: S704 - our own file
-    )  # fmt: skip
-
-
-def _policy(style: str) -> str:
-    """A content security policy: nothing is fetched, and nothing runs, whatever a name contains."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'"
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["fixed"] = _fixed
-    return environment
+    values = {"summary": summary, "charts": charts(summary), "drawing": drawing}
+    return render_page((__name__,), "page.html", values, images=False, filters={"fixed": _fixed})
 
 
 def _fixed(value: float | None, digits: int = 2) -> str:

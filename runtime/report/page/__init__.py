@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import shlex
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from edgefusion.core.files import atomic_write
+from edgefusion.pages import render_page
 from runtime.report import numbers
 from runtime.report.compare import RULE, Comparison
 from runtime.report.page.distribution import distribution, overlaid
@@ -27,6 +22,10 @@ from runtime.report.verdict import verdict
 
 __all__ = ["render", "write_page"]
 
+FILTERS = {
+    each.__name__: each for each in (numbers.short, numbers.whole, numbers.signed, numbers.percent, numbers.duration)
+}
+
 
 def write_page(path: Path, report: Report) -> None:
     """Write the page, whole or not at all.
@@ -40,52 +39,31 @@ def write_page(path: Path, report: Report) -> None:
 
 def render(report: Report) -> str:
     """The page's HTML."""
-    style = (files(__package__) / "templates" / "style.css").read_text()
     record = report.record
     roof, unknown = roofline(record)
-    return _environment().get_template("page.html").render(
-        report=report,
-        record=record,
-        verdict=verdict(record),
-        style=Markup(style),  # noqa: S704 - our own file
-        policy=_policy(style),
-        facts=facts(record),
-        distribution=distribution(record),
-        over_time=latency_over_time(record),
-        power=power_over_time(record),
-        budget=budget(record),
-        roofline=roof,
-        roof_unknown=unknown,
-        energy=energy_rows(record),
-        layers=layers(record),
-        quality=quality(record),
-        causes=causes(record),
-        cameras=cameras(record),
-        machine=machine(record),
-        command=shlex.join(record.command),
-        rule=RULE,
-        overlaid=_overlaid(report.name, record, report.comparisons),
-    )  # fmt: skip
+    values = {
+        "report": report,
+        "record": record,
+        "verdict": verdict(record),
+        "facts": facts(record),
+        "distribution": distribution(record),
+        "over_time": latency_over_time(record),
+        "power": power_over_time(record),
+        "budget": budget(record),
+        "roofline": roof,
+        "roof_unknown": unknown,
+        "energy": energy_rows(record),
+        "layers": layers(record),
+        "quality": quality(record),
+        "causes": causes(record),
+        "cameras": cameras(record),
+        "machine": machine(record),
+        "command": shlex.join(record.command),
+        "rule": RULE,
+        "overlaid": _overlaid(report.name, record, report.comparisons),
+    }
+    return render_page((__name__,), "page.html", values, filters=FILTERS)
 
 
 def _overlaid(name: str, record: RunRecord, comparisons: Sequence[Comparison]) -> object:
     return overlaid([(name, record), *((one.name, one.record) for one in comparisons)]) if comparisons else None
-
-
-def _policy(style: str) -> str:
-    """A content security policy: nothing is fetched and no script runs, whatever a name contains."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for filter_ in (numbers.short, numbers.whole, numbers.signed, numbers.percent, numbers.duration):
-        environment.filters[filter_.__name__] = filter_
-    return environment
