@@ -16,6 +16,9 @@ from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, PixelFormat
 from edgefusion.core.geometry import Matrix, Size, check_registration, resize_map, scale_registration
 from edgefusion.core.mistakes import Mistake, explain, parse, validate
 
+RING = "ring:"
+"""How an output that is a ring begins; its name follows."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -210,7 +213,7 @@ def _ring_mistakes(data: dict[str, Any], lines: toml.Lines) -> Iterator[Mistake]
     """Rings after the first."""
     outputs = data.get("output")
     places = [output.get("to") for output in outputs if isinstance(output, dict)] if isinstance(outputs, list) else []
-    rings = [number for number, to in enumerate(places) if isinstance(to, str) and to.startswith("ring:")]
+    rings = [number for number, to in enumerate(places) if isinstance(to, str) and to.startswith(RING)]
     for number in rings[1:]:
         what = "a second ring; any number of processes can read one"
         yield Mistake(lines.of(("output", number, "to")), f"output.{number}.to", what)
