@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibrate.rig import views, writing
-from calibrate.rig.job import RigSettings, read_rig
+from calibrate.rig.job import RigSettings
 from calibrate.rig.offset import Offset, time_offset
 from calibrate.rig.survey import jpeg
 from edgefusion.core.errors import InputError
 from edgefusion.core.frames import FramePair, Pixels
 from edgefusion.core.geometry import Matrix, Size, check_registration, scale_registration
 from edgefusion.core.progress import Advance, progress
-from edgefusion.core.rig import Rig
+from edgefusion.core.rig import Rig, read_text
 from edgefusion.recordings.options import NamedRecording
 from edgefusion.recordings.recording import Recording
 
@@ -207,7 +207,7 @@ def _text(drive: Drive, rig: Rig | None, settings: RigSettings, formats: tuple[s
         matrix = scale_registration(
             matrix, visible=(sizes[0], rig.visible.size_px), thermal=(sizes[1], rig.thermal.size_px)
         )
-        text = read_rig(settings.rig_path) if settings.rig_path else ""
+        text = read_text(settings.rig_path) if settings.rig_path else ""
     else:
         text = writing.fresh(sizes, formats, bits=16)
     ruler = {"baseline_m": settings.baseline_m} if settings.baseline_m is not None else {}

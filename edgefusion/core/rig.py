@@ -176,12 +176,26 @@ def examine_rig(path: Path) -> Examined:
         RigError: it cannot be read at all.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        text = read_text(path)
     except OSError as error:
         raise RigError(f"cannot read it ({error.strerror})", where=path) from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         return Examined(None, (Mistake(line, "", "not TOML: this line is no UTF-8 text"),), toml.Lines(""))
+    return examine_text(text)
+
+
+def read_text(path: Path) -> str:
+    """The text of a ``rig.toml``, its lines ended by newlines alone.
+
+    Raises:
+        OSError, UnicodeDecodeError: it cannot be read, or is no text.
+    """
+    return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+
+
+def examine_text(text: str) -> Examined:
+    """``examine_rig`` of the text alone."""
     data = parse(text)
     if isinstance(data, Mistake):
         return Examined(None, (data,), toml.Lines(""))
