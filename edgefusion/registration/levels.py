@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import Matrix, Size, resize_map
+from edgefusion.core.geometry import Matrix, Size, inverse, resize_map
 from edgefusion.registration.features import Features, Image, Mask, Plane, describe, seen_part, stretch
 from edgefusion.registration.projective import Mapping, look_through, lookup
 
@@ -115,11 +115,11 @@ class Level:
 
     def here(self, mapping: Mapping) -> Mapping:
         """A map between the images' own sizes, for the sizes here."""
-        return replace(mapping, matrix=self.from_thermal @ mapping.matrix @ np.linalg.inv(self.from_visible))
+        return replace(mapping, matrix=self.from_thermal @ mapping.matrix @ inverse(self.from_visible))
 
     def native(self, mapping: Mapping) -> Mapping:
         """The inverse of ``here``."""
-        matrix = np.linalg.inv(self.from_thermal) @ mapping.matrix @ self.from_visible
+        matrix = inverse(self.from_thermal) @ mapping.matrix @ self.from_visible
         return replace(mapping, matrix=matrix / matrix[2, 2])
 
 

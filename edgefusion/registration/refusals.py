@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import Matrix, resize_map
+from edgefusion.core.geometry import Matrix, resize_map, scale_of
 from edgefusion.registration import evidence
 from edgefusion.registration.coarse import Search
 from edgefusion.registration.features import Image, richness
 from edgefusion.registration.levels import Pair, View, view
 from edgefusion.registration.projective import Mapping, Model
-from edgefusion.registration.refine import SECOND, Candidate, candidates, refine, scale_of, spread
+from edgefusion.registration.refine import SECOND, Candidate, candidates, refine, spread
 
 LEAST_SUPPORT = 0.22
 """Share of the blocks that must agree: unrelated pictures reach 0.15, the hardest related ones 0.31."""

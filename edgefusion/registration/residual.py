@@ -9,13 +9,12 @@ import cv2
 import numpy as np
 
 from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import Matrix, Size, apply, resize_map
+from edgefusion.core.geometry import Matrix, Size, apply, grid, inverse, resize_map, scale_of
 from edgefusion.registration import evidence
 from edgefusion.registration.features import Image, richness, stretch
 from edgefusion.registration.fit import Fit, fit
 from edgefusion.registration.levels import SMALLEST_PX, Level, View
-from edgefusion.registration.projective import PARAMETERS, Mapping, grid
-from edgefusion.registration.refine import scale_of
+from edgefusion.registration.projective import PARAMETERS, Mapping
 from edgefusion.registration.refusals import LEAST_RICHNESS, LEAST_SUPPORT
 from edgefusion.registration.surfaces import surfaces
 
@@ -111,12 +110,12 @@ def _small(image: Image, factor: float) -> View:
 
 def _shifts(found: Fit, before: Mapping, centres: Matrix) -> Matrix:
     """[B, 2] how far the fit moves each block, in working pixels."""
-    change = np.linalg.inv(before.matrix) @ found.mapping.matrix
+    change = inverse(before.matrix) @ found.mapping.matrix
     return apply(change, centres) - centres
 
 
 def _measured(level: Level, before: Mapping, found: Fit, support: float) -> Residual:
-    correction = np.linalg.inv(before.matrix) @ level.native(found.mapping).matrix
+    correction = inverse(before.matrix) @ level.native(found.mapping).matrix
     correction /= correction[2, 2]
     size = _native_size(level)
     middle = (np.array(size, np.float64) - 1) / 2
