@@ -48,13 +48,22 @@ def view(image: Image, *, where: str) -> View:
     Raises:
         InputError: it is not [H, W], or too small.
     """
+    check_image(image, where=where)
+    seen = seen_part(image)
+    return View(stretch(image, seen), seen)
+
+
+def check_image(image: Image, *, where: str) -> None:
+    """Refuse what cannot be registered.
+
+    Raises:
+        InputError: it is not [H, W], or too small.
+    """
     if image.ndim != 2 or min(image.shape) < SMALLEST_PX:
         raise InputError(
             f"an image of shape {image.shape} cannot be registered", where=where,
             remedy=f"give one channel, {SMALLEST_PX} pixels or more high and wide",
         )  # fmt: skip
-    seen = seen_part(image)
-    return View(stretch(image, seen), seen)
 
 
 @dataclass(frozen=True)

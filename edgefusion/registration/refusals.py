@@ -64,9 +64,8 @@ def usable(given: Sequence[tuple[Image, Image]]) -> tuple[list[tuple[int, Pair]]
     rejected: list[Rejected] = []
     for index, (visible, thermal) in enumerate(given):
         pair = Pair(view(visible, where=f"visible image {index}"), view(thermal, where=f"thermal image {index}"))
-        blank = [side for side, each in (("visible", pair.visible), ("thermal", pair.thermal)) if _blank(each)]
-        if blank:
-            rejected.append(Rejected(index, f"nothing to register in {' and '.join(blank)}: hardly an edge"))
+        if reason := blank(_small(pair.visible), _small(pair.thermal)):
+            rejected.append(Rejected(index, reason))
         else:
             kept.append((index, pair))
     if not kept:
@@ -75,11 +74,19 @@ def usable(given: Sequence[tuple[Image, Image]]) -> tuple[list[tuple[int, Pair]]
     return kept, rejected
 
 
-def _blank(image: View) -> bool:
-    side = max(image.size_px)
-    factor = min(320 / side, 1.0)
-    small = image.at((round(image.size_px[0] * factor), round(image.size_px[1] * factor)))
-    return richness(small.plane, small.seen) < LEAST_RICHNESS
+def blank(visible: View, thermal: View) -> str:
+    """Why a pair at a working size has nothing to register, as a clause; empty if it has."""
+    poor = [
+        side
+        for side, each in (("visible", visible), ("thermal", thermal))
+        if richness(each.plane, each.seen) < LEAST_RICHNESS
+    ]
+    return f"nothing to register in {' and '.join(poor)}: hardly an edge" if poor else ""
+
+
+def _small(image: View) -> View:
+    factor = min(320 / max(image.size_px), 1.0)
+    return image.at((round(image.size_px[0] * factor), round(image.size_px[1] * factor)))
 
 
 def _nothing(rejected: Sequence[Rejected]) -> InputError:
