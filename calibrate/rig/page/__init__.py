@@ -8,7 +8,7 @@ from calibrate.page import SHARED
 from calibrate.rig.checking import Checked
 from calibrate.rig.job import Result
 from calibrate.rig.page import charts, overlays
-from calibrate.rig.survey import Survey
+from calibrate.rig.survey import SIDES, Survey
 from calibrate.rig.targetless import Drive
 from calibrate.rig.text import VERDICTS, facts, offset_words, parallax_words
 from edgefusion.pages import render_page
@@ -33,7 +33,7 @@ def render_failure(survey: Survey, rejected: dict[int, str], problem: str, name:
     """The page of a calibration with a target that was refused: what was seen, and why it is not enough."""
     return _page(
         "failure.html", name, problem=problem, target=str(survey.target),
-        counts={side: survey.count(side) for side in ("visible", "thermal")}, looked=len(survey.looked),
+        counts={side: survey.count(side) for side in SIDES}, looked=len(survey.looked),
         pictures=overlays.best(survey), frames=_frames(survey, rejected, None),
     )  # fmt: skip
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from calibrate.page.axis import Axis
 from calibrate.rig.checking import Checked
 from calibrate.rig.job import Parallax, Result
 from calibrate.rig.offset import MOST_LAG
+from calibrate.rig.survey import SIDES
 
 LENGTHEN = 40
 """Residual vectors are drawn so many times as long as they are."""
@@ -75,17 +75,17 @@ class Panel:
 def residuals(result: Result) -> list[Panel]:
     """How far each point lies from where the calibration puts it, in both cameras, much lengthened."""
     panels = []
-    for number, (side, size) in enumerate(zip(("visible", "thermal"), result.sizes_px, strict=True)):
+    for number, (side, size) in enumerate(zip(SIDES, result.sizes_px, strict=True)):
         scale, offset = PANEL_PX / size[0], number * (PANEL_PX + GAP_PX)
         lens = (result.solution.geometry.visible, result.solution.geometry.thermal)[number]
         parts = []
         for frame in result.solution.frames:
             seen = frame.seen[number]
-            points = result.survey.target.points_m[seen.numbers].astype(np.float64)
-            _, turn, moved = cv2.solvePnP(points, seen.points_px, lens.matrix, np.array(lens.distortion))
-            flat, _ = cv2.projectPoints(points, turn, moved, lens.matrix, np.array(lens.distortion))
-            ends = (seen.points_px - flat[:, 0]) * LENGTHEN * scale
-            starts = flat[:, 0] * scale
+            points = result.survey.target.points_m[seen.numbers]
+            rotation, moved = lens.pose(points, seen.points_px)
+            flat = lens.pixels(points @ rotation.T + moved)
+            ends = (seen.points_px - flat) * LENGTHEN * scale
+            starts = flat * scale
             parts += [
                 f"M{offset + left:.1f} {top:.1f}l{across:.1f} {down:.1f}"
                 for (left, top), (across, down) in zip(starts, ends, strict=True)
@@ -99,7 +99,7 @@ def residuals(result: Result) -> list[Panel]:
 def coverage(result: Result) -> list[Panel]:
     """Every point of the target that was used."""
     panels = []
-    for number, (side, size) in enumerate(zip(("visible", "thermal"), result.sizes_px, strict=True)):
+    for number, (side, size) in enumerate(zip(SIDES, result.sizes_px, strict=True)):
         scale, offset = PANEL_PX / size[0], number * (PANEL_PX + GAP_PX)
         points = np.concatenate([frame.seen[number].points_px for frame in result.solution.frames]) * scale
         path = "".join(f"M{offset + x:.1f} {y:.1f}h0" for x, y in points)
