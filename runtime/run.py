@@ -147,6 +147,8 @@ def run(
             stack.enter_context(serve_metrics(settings.metrics, Collector(lanes, facts, gauges=gauges)))
         with Keeper(lanes, facts, watchdog_s=watchdog_s) as keeper:
             run_lanes(lanes, stop=stop, wake=wake, turned=keeper.turned)
+        for lane in lanes:  # no turn, so nothing for the keeper's watchdog: an output may take long to finish
+            lane.finish(interrupted=stop.is_set())
         for source, lane in zip(sources, lanes, strict=True):
             if not lane.statistics.frames:
                 raise RunError("no frame was fused", where=source.described)
