@@ -16,8 +16,8 @@ from edgefusion.core.geometry import Matrix, Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import SamplingTable
-from edgefusion.kernels.inputs import Registration
-from edgefusion.kernels.layout import Form, Tensor, shuffle
+from edgefusion.kernels.inputs import Packer, Registration
+from edgefusion.kernels.layout import Form, Tensor, shuffle, tensor_size
 from edgefusion.recordings.pairing import Side
 from runtime.engines.base import Engine
 from runtime.engines.cache import BuiltEngine
@@ -57,6 +57,7 @@ class Fusion(ABC):
     built: BuiltEngine
     engine: Engine
     size_px: Size
+    _packer: Packer
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class Fusion(ABC):
         self._registration, self._bits = registration, bits
         self._spec = AgcSpec(**bundle.manifest.agc.model_dump())
         self._forms: dict[Side, Form] = {}
+        self._engine_size: Size | None = None
         self._shared: dict[Size, Any] = {}
         self._rgb = np.zeros((0, 0, 3), np.uint8)
 
@@ -84,9 +86,9 @@ class Fusion(ABC):
         """What the status shows of it, beside ``copies``."""
         return {}
 
-    @abstractmethod
     def forget(self) -> None:
         """The next pair is not of the same scene: the thermal range starts anew."""
+        self._packer.forget()
 
     @abstractmethod
     def pack(self, pair: FramePair) -> None:
@@ -105,17 +107,17 @@ class Fusion(ABC):
         """What the frames are for which all is set up, (visible, thermal); None before the first."""
         return (self._forms["visible"], self._forms["thermal"]) if len(self._forms) == 2 else None
 
-    @abstractmethod
     def table(self, correction: Matrix) -> SamplingTable:
         """How ``pack`` is to sample thermal if the registration is off; from any thread, takes milliseconds.
 
         Args:
             correction: [3, 3] among visible pixels: ``registration @ correction`` is right.
         """
+        return self._packer.table(correction)
 
-    @abstractmethod
     def register(self, table: SamplingTable) -> None:
         """Let ``pack`` sample by a table of ``table`` from the next pair on, until the frames' forms change."""
+        self._packer.register(table)
 
     @abstractmethod
     def packed(self, phases: npt.NDArray[np.intp]) -> Tensor:
@@ -133,9 +135,23 @@ class Fusion(ABC):
     def close(self) -> None:
         """Let go of the cameras' buffers and of the ring."""
 
-    @abstractmethod
     def _fit(self, visible: Form, thermal: Form) -> None:
         """Set up engine and kernels for frames of these forms, if that changes anything."""
+        size = tensor_size(visible[1])
+        if size != self._engine_size:
+            self._take_engine(size)
+            self._engine_size = size
+        if self._packer.fit_forms(visible, thermal):
+            self._take_unpack(visible)
+            self.size_px = visible[1]
+
+    @abstractmethod
+    def _take_engine(self, size: Size) -> None:
+        """Set ``built`` and ``engine`` for images of this size, with the weights of the one that another rig has."""
+
+    @abstractmethod
+    def _take_unpack(self, visible: Form) -> None:
+        """The kernel of ``unpack`` for visible frames of this form."""
 
     @abstractmethod
     def _fetch(self) -> Engine:
