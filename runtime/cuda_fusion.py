@@ -19,6 +19,7 @@ from edgefusion.core.geometry import Size
 from edgefusion.kernels.layout import Form, Tensor
 from runtime.engines.base import Engine
 from runtime.engines.cache import build
+from runtime.engines.tensorrt import TensorRtBackend
 from runtime.engines.trt_engine import TensorRtEngine
 from runtime.fusion import Fusion
 from runtime.memory.gpu import this_gpu
@@ -116,9 +117,8 @@ class CudaFusion(Fusion):
         """An engine for images of this size on our stream, with the weights of the one that another rig has."""
         if size not in self._shared:
             built = build(self._bundle, self._device, size_px=size, precision=self._precision)
-            loaded = built.load()
-            assert isinstance(loaded, TensorRtEngine)  # noqa: S101  # as BACKENDS says
-            self._shared[size] = built, loaded.plan
+            assert isinstance(built.backend, TensorRtBackend)  # noqa: S101  # as WHERE says
+            self._shared[size] = built, built.backend.plan(built.blob)
         self.built, plan = self._shared[size]
         self.engine = TensorRtEngine(plan, size, stream=self._memory.stream)
         x, y = self.engine.device_x, self.engine.device_y
