@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from edgefusion.core.errors import RigError, UsageError
 from edgefusion.core.frames import FramePair, PixelFormat
-from edgefusion.core.geometry import Size
 from edgefusion.core.rig import Camera, Drift, Output, Policy, Rig, ThermalCamera, load_rig, registered
 from edgefusion.kernels.inputs import Registration
 from edgefusion.kernels.layout import Form
@@ -26,37 +24,11 @@ from runtime.pipeline.stream import PairStream
 from runtime.sync.exchange import Arrived, unheard
 from runtime.sync.live import LiveRig
 
+if TYPE_CHECKING:
+    from runtime.run import RunSettings
+
 SIMULATED_FRAMES = 300
 LIVE_FPS = 30.0
-
-
-class Wanted(Protocol):
-    """The settings of a run that say where its frames come from."""
-
-    @property
-    def recording(self) -> Path | None: ...  # noqa: D102
-    @property
-    def visible(self) -> Path | None: ...  # noqa: D102
-    @property
-    def thermal(self) -> Path | None: ...  # noqa: D102
-    @property
-    def topics(self) -> tuple[str, str] | None: ...  # noqa: D102
-    @property
-    def intersect(self) -> bool: ...  # noqa: D102
-    @property
-    def rigs(self) -> Sequence[Path]: ...  # noqa: D102
-    @property
-    def frames(self) -> int | None: ...  # noqa: D102
-    @property
-    def fps(self) -> float | None: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-    @property
-    def fog(self) -> float: ...  # noqa: D102
-    @property
-    def prerender(self) -> int | None: ...  # noqa: D102
-    @property
-    def size_px(self) -> Size | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -98,7 +70,7 @@ class Source:
     drift: Drift | None = None
 
 
-def open_sources(settings: Wanted, *, stop: threading.Event, wake: threading.Condition) -> list[Source]:
+def open_sources(settings: RunSettings, *, stop: threading.Event, wake: threading.Condition) -> list[Source]:
     """What the settings name. Cameras run while one is inside ``moments``.
 
     Raises:
@@ -118,7 +90,7 @@ def open_sources(settings: Wanted, *, stop: threading.Event, wake: threading.Con
     return [_simulated(settings, stop)]
 
 
-def _simulated(settings: Wanted, stop: threading.Event) -> Source:
+def _simulated(settings: RunSettings, stop: threading.Event) -> Source:
     size_px = settings.size_px or SimulatedRig.visible_size_px
     rig = SimulatedRig(seed=settings.seed, fog=settings.fog, visible_size_px=size_px)
     frames = SIMULATED_FRAMES if settings.frames is None else settings.frames or None
@@ -138,7 +110,7 @@ def _simulated(settings: Wanted, stop: threading.Event) -> Source:
     )
 
 
-def _recorded(settings: Wanted, recording: Recording, stop: threading.Event) -> Source:
+def _recorded(settings: RunSettings, recording: Recording, stop: threading.Event) -> Source:
     if len(settings.rigs) > 1:
         raise UsageError("several rigs for one recording", remedy="give the --rig it was made with")
     rig = load_rig(settings.rigs[0]) if settings.rigs else None
@@ -159,7 +131,7 @@ def _recorded(settings: Wanted, recording: Recording, stop: threading.Event) -> 
     )
 
 
-def _live(settings: Wanted, wake: threading.Condition) -> list[Source]:
+def _live(settings: RunSettings, wake: threading.Condition) -> list[Source]:
     if settings.fps:
         raise UsageError("--fps paces recordings", remedy="set fps of the cameras in rig.toml")
     rigs = [load_rig(path) for path in settings.rigs]
@@ -170,7 +142,7 @@ def _live(settings: Wanted, wake: threading.Condition) -> list[Source]:
     return [_live_source(rig, settings, wake) for rig in rigs]
 
 
-def _live_source(rig: Rig, settings: Wanted, wake: threading.Condition) -> Source:
+def _live_source(rig: Rig, settings: RunSettings, wake: threading.Condition) -> Source:
     cameras: dict[Side, capture.Camera] = {
         "visible": capture.open_camera("visible", rig.visible),
         "thermal": capture.open_camera("thermal", rig.thermal),
