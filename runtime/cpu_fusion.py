@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from edgefusion.core.frames import Frame, FramePair, Pixels
 from edgefusion.core.geometry import Size
 from edgefusion.kernels.cpu import Unpack
 from edgefusion.kernels.inputs import InputPacker
 from edgefusion.kernels.layout import Form, Tensor
-from runtime.engines.base import Engine
 from runtime.engines.cache import build
 from runtime.fusion import Fusion
 
@@ -39,10 +35,6 @@ class CpuFusion(Fusion):
         """See ``Fusion.unpack``."""
         self._unpack(self.engine.y, visible, rgb)
 
-    def packed(self, phases: npt.NDArray[np.intp]) -> Tensor:
-        """See ``Fusion.packed``."""
-        return np.asarray(self.engine.x[phases], np.float32)
-
     def pass_visible(self, visible: Frame, rgb: Pixels) -> None:
         """See ``Fusion.pass_visible``."""
         self._packer.pack_visible(visible, self.engine.x)
@@ -56,8 +48,11 @@ class CpuFusion(Fusion):
     def close(self) -> None:
         """Nothing is held."""
 
-    def _fetch(self) -> Engine:
-        return self.engine
+    def _input(self) -> Tensor:
+        return self.engine.x
+
+    def _output(self) -> Tensor:
+        return self.engine.y
 
     def _take_engine(self, size: Size) -> None:
         """An engine for images of this size, with the weights of the one that another rig has."""

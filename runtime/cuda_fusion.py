@@ -17,7 +17,6 @@ from edgefusion.core.errors import RunError
 from edgefusion.core.frames import Frame, FramePair, Pixels
 from edgefusion.core.geometry import Size
 from edgefusion.kernels.layout import Form, Tensor
-from runtime.engines.base import Engine
 from runtime.engines.cache import build
 from runtime.engines.tensorrt import TensorRtBackend
 from runtime.engines.trt_engine import TensorRtEngine
@@ -79,11 +78,6 @@ class CudaFusion(Fusion):
         """See ``Fusion.unpack``; waits for all three stages."""
         self._merge(self._y, visible, rgb)
 
-    def packed(self, phases: npt.NDArray[np.intp]) -> Tensor:
-        """See ``Fusion.packed``."""
-        self.engine.fetch_x()
-        return np.asarray(self.engine.x[phases], np.float32)
-
     def pass_visible(self, visible: Frame, rgb: Pixels) -> None:
         """See ``Fusion.pass_visible``."""
         self._packer.pack_visible(visible, self._x)
@@ -100,9 +94,13 @@ class CudaFusion(Fusion):
         self._memory.wait()
         self._memory.host.close()
 
-    def _fetch(self) -> Engine:
-        self.engine.fetch()
-        return self.engine
+    def _input(self) -> Tensor:
+        self.engine.fetch_x()
+        return self.engine.x
+
+    def _output(self) -> Tensor:
+        self.engine.fetch_y()
+        return self.engine.y
 
     def _merge(self, luma: Any, visible: Frame, rgb: Pixels) -> None:
         words = self._packer.visible_words(visible)

@@ -119,9 +119,9 @@ class Fusion(ABC):
         """Let ``pack`` sample by a table of ``table`` from the next pair on, until the frames' forms change."""
         self._packer.register(table)
 
-    @abstractmethod
     def packed(self, phases: npt.NDArray[np.intp]) -> Tensor:
         """A copy [N, H/4, W/4] of some of the 32 phases ``pack`` wrote, after ``unpack`` or ``pass_...``."""
+        return np.asarray(self._input()[phases], np.float32)
 
     @abstractmethod
     def pass_visible(self, visible: Frame, rgb: Pixels) -> None:
@@ -154,8 +154,12 @@ class Fusion(ABC):
         """The kernel of ``unpack`` for visible frames of this form."""
 
     @abstractmethod
-    def _fetch(self) -> Engine:
-        """The engine, with ``x`` and ``y`` as they were last."""
+    def _input(self) -> Tensor:
+        """[32, H/4, W/4]: the engine's ``x`` as it was last."""
+
+    @abstractmethod
+    def _output(self) -> Tensor:
+        """[16, H/4, W/4]: the engine's ``y`` as it was last."""
 
     def beside(self: Kind, *, registration: Registration, bits: int) -> Kind:
         """The same student for another rig: one set of weights where the sizes are the same, tensors of its own."""
@@ -204,12 +208,12 @@ class Fusion(ABC):
 
     def thermal_view(self) -> npt.NDArray[np.uint8]:
         """[H, W] uint8: thermal as the student saw it last, registered and normalised."""
-        view: npt.NDArray[np.uint8] = (self._image(self._fetch().x[16:]) * 255 + 0.5).astype(np.uint8)
+        view: npt.NDArray[np.uint8] = (self._image(self._input()[16:]) * 255 + 0.5).astype(np.uint8)
         return view
 
     def luma(self) -> npt.NDArray[np.float32]:
         """[H, W], 0..1: fused luma as ``execute`` left it, before any rounding."""
-        return self._image(self._fetch().y)
+        return self._image(self._output())
 
     def _image(self, phases: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """[H, W] of 16 phases [16, H/4, W/4], without the padding."""

@@ -143,9 +143,7 @@ class Exchange:
     @property
     def lost(self) -> int:
         """Visible frames that no moment had, though both cameras had begun."""
-        with self._wake:
-            dropped = self._sync.lanes["visible"].dropped
-            return sum(dropped.values()) - dropped["starting"]
+        return self._sync.lanes["visible"].lost
 
     def skew(self) -> LatencyHistogram:
         """A copy of how far apart the exposures of pairs are."""

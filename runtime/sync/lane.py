@@ -82,13 +82,14 @@ class Lane:
         alive: how many are held in all, those in use by moments among them.
         arrived, used: frames that came; frames that were part of a moment, each counted once.
         dropped: frames by cause.
+        lost: how many of these came when the other camera had begun.
     """
 
     def __init__(self, side: Side, *, buffers: int, freed: list[Frame]) -> None:
         self.side, self.capacity, self.freed = side, buffers - SPARE, freed
         self.waiting: list[Held] = []
         self.last: Held | None = None
-        self.alive = self.arrived = self.used = 0
+        self.alive = self.arrived = self.used = self.lost = 0
         self.dropped: Counter[Cause] = Counter()
 
     @property
@@ -99,7 +100,7 @@ class Lane:
     def refuse(self, frame: Frame | None, cause: Cause) -> None:
         """A frame that came is dropped at once; None: it never became a frame."""
         self.arrived += 1
-        self.dropped[cause] += 1
+        self._count(cause)
         if frame is not None:
             self.freed.append(frame)
 
@@ -111,7 +112,7 @@ class Lane:
 
     def drop_oldest(self, cause: Cause) -> None:
         """The oldest that waits is given up."""
-        self.dropped[cause] += 1
+        self._count(cause)
         self.waiting.pop(0).let_go()
 
     def drop_before(self, exposure_ns: int, cause: Cause) -> None:
@@ -140,3 +141,7 @@ class Lane:
         while self.waiting:
             self.drop_oldest("closed")
         self.keep(None)
+
+    def _count(self, cause: Cause) -> None:
+        self.dropped[cause] += 1
+        self.lost += cause != "starting"

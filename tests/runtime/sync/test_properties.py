@@ -104,6 +104,7 @@ def check_accounts(loop: Loop) -> None:
     for side, lane in loop.sync.lanes.items():
         assert loop.most_alive[side] <= loop.rig.visible.buffers - 2
         assert lane.arrived == lane.used + sum(lane.dropped.values())
+        assert lane.lost == sum(lane.dropped.values()) - lane.dropped["starting"]
         assert lane.alive == 0
         assert len([key for key in loop.released if key[0] == side]) == lane.arrived
     assert set(loop.released.values()) <= {1}
