@@ -148,7 +148,7 @@ def run(
         with Keeper(lanes, facts, watchdog_s=watchdog_s) as keeper:
             run_lanes(lanes, stop=stop, wake=wake, turned=keeper.turned)
         for lane in lanes:  # no turn, so nothing for the keeper's watchdog: an output may take long to finish
-            lane.finish(interrupted=stop.is_set())
+            lane.finish()
         for source, lane in zip(sources, lanes, strict=True):
             if not lane.statistics.frames:
                 raise RunError("no frame was fused", where=source.described)

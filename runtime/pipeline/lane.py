@@ -194,9 +194,8 @@ class Lane:
             copies_per_frame=self._copies_per_frame(moments),
         )
 
-    def finish(self, *, interrupted: bool) -> None:
+    def finish(self) -> None:
         """Close the outputs, once everything that waits there is written."""
-        self.statistics.interrupted = interrupted
         self.statistics.deadlines.dropped(self._lost)
         self.outputs.close()
 
