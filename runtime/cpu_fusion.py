@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgefusion.core.frames import Frame, FramePair, Pixels
+from edgefusion.core.frames import Form, Frame, FramePair, Pixels
 from edgefusion.core.geometry import Size
 from edgefusion.kernels.cpu import Unpack
 from edgefusion.kernels.inputs import InputPacker
-from edgefusion.kernels.layout import Form, Tensor
+from edgefusion.kernels.layout import Tensor
 from runtime.engines.cache import build
 from runtime.fusion import Fusion
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.errors import RunError
-from edgefusion.core.frames import Frame, FramePair, Pixels
+from edgefusion.core.frames import Form, Frame, FramePair, Pixels
 from edgefusion.core.geometry import Size
-from edgefusion.kernels.layout import Form, Tensor
+from edgefusion.kernels.layout import Tensor
 from runtime.engines.cache import build
 from runtime.engines.tensorrt import TensorRtBackend
 from runtime.engines.trt_engine import TensorRtEngine

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.devices import Device
-from edgefusion.core.frames import Frame, FramePair, Pixels
+from edgefusion.core.frames import Form, Frame, FramePair, Pixels
 from edgefusion.core.geometry import Matrix, Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import SamplingTable
 from edgefusion.kernels.inputs import Packer, Registration
-from edgefusion.kernels.layout import Form, Tensor, shuffle, tensor_size
+from edgefusion.kernels.layout import Tensor, shuffle, tensor_size
 from edgefusion.recordings.pairing import Side
 from runtime.engines.base import Engine
 from runtime.engines.cache import BuiltEngine
@@ -190,9 +190,9 @@ class Fusion(ABC):
     def prepare(self, visible: Frame | None, thermal: Frame | None) -> Size:
         """Make ready for frames of these forms, of which one may be missing if its form is known; their ``size_px``."""
         if visible is not None:
-            self._forms["visible"] = (visible.format, visible.size_px)
+            self._forms["visible"] = visible.form
         if thermal is not None:
-            self._forms["thermal"] = (thermal.format, thermal.size_px)
+            self._forms["thermal"] = thermal.form
         self._fit(self._forms["visible"], self._forms["thermal"])
         return self.size_px
 

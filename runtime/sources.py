@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgefusion.core.errors import RigError, UsageError
-from edgefusion.core.frames import FramePair, PixelFormat
+from edgefusion.core.frames import Form, FramePair, PixelFormat
 from edgefusion.core.rig import Camera, Drift, Output, Policy, Rig, ThermalCamera, load_rig, registered
 from edgefusion.kernels.inputs import Registration
-from edgefusion.kernels.layout import Form
 from edgefusion.recordings.options import chosen_recording
 from edgefusion.recordings.pairing import Side
 from edgefusion.recordings.recording import Recording

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.errors import InputError
+from edgefusion.core.geometry import Size
 
 Clock = Literal["monotonic", "realtime", "receive"]
 """What a timestamp counts on: CLOCK_MONOTONIC, CLOCK_REALTIME, or the moment the frame was received."""
@@ -83,6 +84,9 @@ def light_of(luma: float, name: str = "") -> Light:
     return "night" if luma < NIGHT_LUMA else "day"
 
 
+Form = tuple[PixelFormat, Size]
+"""Format and (width, height) of a camera's frames."""
+
 VISIBLE_FORMATS = (PixelFormat.RGB24, PixelFormat.NV12, PixelFormat.YUYV, PixelFormat.UYVY, PixelFormat.GREY)
 THERMAL_FORMATS = (PixelFormat.GREY, PixelFormat.Y16, PixelFormat.Y16_BE)
 
@@ -117,10 +121,15 @@ class Frame:
             )
 
     @property
-    def size_px(self) -> tuple[int, int]:
+    def size_px(self) -> Size:
         """(width, height) of the image, in pixels."""
         rows, columns = self.pixels.shape[:2]
         return (columns, rows * 2 // 3) if self.format is PixelFormat.NV12 else (columns, rows)
+
+    @property
+    def form(self) -> Form:
+        """Its format and size."""
+        return self.format, self.size_px
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.frames import Frame, FramePair
+from edgefusion.core.frames import Form, Frame, FramePair
 from edgefusion.core.geometry import Matrix, Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import Agc, AgcSpec
 from edgefusion.kernels.cpu import Pack, SamplingTable, sampling_table
-from edgefusion.kernels.layout import Form, Tensor, tensor_size
+from edgefusion.kernels.layout import Tensor, tensor_size
 
 Registration = Callable[[Size, Size], Matrix]
 """(visible size, thermal size) -> [3, 3] registration for frames of these sizes."""
@@ -85,8 +85,7 @@ class InputPacker(Packer):
 
     def fit(self, pair: FramePair) -> bool:
         """``fit_forms`` for the forms of a pair."""
-        visible, thermal = pair.visible, pair.thermal
-        return self.fit_forms((visible.format, visible.size_px), (thermal.format, thermal.size_px))
+        return self.fit_forms(pair.visible.form, pair.thermal.form)
 
     def pack(self, pair: FramePair, x: Tensor) -> tuple[float, float]:
         """Write a pair into ``x`` [32, H/4, W/4]; the thermal range (low, high) it was given."""

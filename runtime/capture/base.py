@@ -8,8 +8,7 @@ from typing import Any, Protocol, cast
 
 from edgefusion.core import rig
 from edgefusion.core.errors import RigError, RunError
-from edgefusion.core.frames import Frame, PixelFormat
-from edgefusion.core.geometry import Size
+from edgefusion.core.frames import Form, Frame
 from edgefusion.recordings.pairing import Side
 
 KINDS = {
@@ -40,7 +39,7 @@ class Camera(Protocol):
 
     facts: dict[str, Any]
 
-    def open(self) -> tuple[PixelFormat, Size]:
+    def open(self) -> Form:
         """Begin to capture; what its frames will be. May be called again after ``close``.
 
         Raises:

@@ -29,8 +29,7 @@ import numpy as np
 
 from edgefusion.core import rig
 from edgefusion.core.errors import EdgeFusionError, InputError, RigError
-from edgefusion.core.frames import Clock, Frame, PixelFormat
-from edgefusion.core.geometry import Size
+from edgefusion.core.frames import Clock, Form, Frame, PixelFormat
 from edgefusion.recordings.pairing import Side
 from runtime.capture import gst
 from runtime.capture.base import CameraLostError, StreamEndError
@@ -86,7 +85,7 @@ class GStreamerCamera:
         self._sequence = 0
         self._spare: list[gst.Bytes] = []
 
-    def open(self) -> tuple[PixelFormat, Size]:
+    def open(self) -> Form:
         """Start the pipeline and wait for its first picture.
 
         Raises:

@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from edgefusion.core import rig
 from edgefusion.core.errors import EdgeFusionError, InputError, RigError
-from edgefusion.core.frames import Frame, PixelFormat
+from edgefusion.core.frames import Form, Frame, PixelFormat
 from edgefusion.core.geometry import Size
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import CameraLostError
@@ -138,7 +138,7 @@ class RtspCamera:
         self.facts: dict[str, Any] = {"kind": "rtsp", "address": self._source.shown, "memory": "copy"}
         self._receiver: _Receiver | None = None
 
-    def open(self) -> tuple[PixelFormat, Size]:
+    def open(self) -> Form:
         """Connect, and wait for the first picture.
 
         Raises:

@@ -22,12 +22,12 @@ from pydantic import BeforeValidator, Field
 
 from edgefusion.core import rig
 from edgefusion.core.errors import RigError, UsageError
-from edgefusion.core.frames import Clock, PixelFormat, Pixels
+from edgefusion.core.frames import Clock, Form, PixelFormat, Pixels
 from edgefusion.core.geometry import Size, parse_size
 from edgefusion.recordings.pairing import Side
 from runtime.capture.buffers import allocate
 from runtime.capture.options import Options, parse_options
-from runtime.capture.paced import Form, PacedCamera
+from runtime.capture.paced import PacedCamera
 from runtime.capture.simulated import SimulatedRig
 from runtime.capture.timeline import Seat, Timeline
 

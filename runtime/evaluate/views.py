@@ -100,8 +100,7 @@ class RegisteredThermal:
         if self._pack is None:
             width, height = tensor_size(pair.visible.size_px)
             self._x = np.empty((2 * PHASES**2, height // PHASES, width // PHASES), np.float32)
-            forms = [(frame.format, frame.size_px) for frame in (pair.visible, pair.thermal)]
-            self._pack = Pack(forms[0], forms[1], registration=self._registration, bits=self._bits)
+            self._pack = Pack(pair.visible.form, pair.thermal.form, registration=self._registration, bits=self._bits)
         self._pack(pair, self._x, low=low, high=high)
         thermal = (shuffle(self._x[PHASES**2 :])[:rows, :columns] * 255 + 0.5).astype(np.uint8)
         visible = pair.visible

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgefusion.core.frames import Frame, FramePair, Pixels
+from edgefusion.core.frames import Form, Frame, FramePair, Pixels
 from edgefusion.core.geometry import Matrix
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.inputs import Packer, Registration
-from edgefusion.kernels.layout import Form, check_form
+from edgefusion.kernels.layout import check_form
 from runtime.memory.gpu import CudaError, Gpu
 from runtime.memory.host import HostMemory, Staging
 from runtime.memory.views import device_view, numba_stream

@@ -8,8 +8,7 @@ from typing import Literal
 
 from edgefusion.core import rig
 from edgefusion.core.errors import EdgeFusionError, InputError
-from edgefusion.core.frames import Frame, PixelFormat
-from edgefusion.core.geometry import Size
+from edgefusion.core.frames import Form, Frame
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import Camera
 from runtime.sync.cameras import CameraThread
@@ -37,7 +36,7 @@ class CameraReader:
 
     def __init__(self, side: Side, camera: Camera, *, policy: rig.Policy, say: Say) -> None:
         self.side, self.camera = side, camera
-        self.form: tuple[PixelFormat, Size] | None = None
+        self.form: Form | None = None
         self.state: Literal["opening", "live", "lost", "ended", "failed"] = "opening"
         self.frames = self.spoiled = self.losses = 0
         self.error: Exception | None = None
@@ -62,7 +61,7 @@ class CameraReader:
         if self._thread.is_alive():
             self._thread.join()
 
-    def opened(self, side: Side, form: tuple[PixelFormat, Size]) -> None:
+    def opened(self, side: Side, form: Form) -> None:
         """See ``Receiver``."""
         self.form = form
         if self.state == "lost":

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.errors import EdgeFusionError, RunError
-from edgefusion.core.frames import Frame, PixelFormat
-from edgefusion.core.geometry import Size
+from edgefusion.core.frames import Form, Frame, PixelFormat
 from edgefusion.core.progress import progress
 from edgefusion.core.rig import Camera, Rig, ThermalCamera
 from edgefusion.recordings.pairing import Side
@@ -45,7 +44,7 @@ class Seen:
         error: why it ended early.
     """
 
-    form: tuple[PixelFormat, Size] | None = None
+    form: Form | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     clock: str = ""
     exposures_ns: list[int] = field(default_factory=list)
@@ -182,7 +181,7 @@ def _of_camera(side: Side, camera: Camera, seen: Seen, say: Say) -> Iterator[Fin
         yield from _of_picture(side, camera, seen.picture, say)
 
 
-def _of_form(side: Side, camera: Camera, form: tuple[PixelFormat, Size], say: Say) -> Iterator[Finding]:
+def _of_form(side: Side, camera: Camera, form: Form, say: Say) -> Iterator[Finding]:
     pixel_format, size = form
     if pixel_format is not camera.format and not (pixel_format.deep and camera.format.deep):
         yield say("warning", f"{side}.format", f"{camera.format.value} asked for, {pixel_format.value} comes")

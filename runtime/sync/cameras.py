@@ -7,8 +7,7 @@ import time
 from typing import Literal, Protocol
 
 from edgefusion.core.errors import EdgeFusionError, InputError
-from edgefusion.core.frames import Frame, PixelFormat
-from edgefusion.core.geometry import Size
+from edgefusion.core.frames import Form, Frame
 from edgefusion.core.rig import Policy
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import Camera, CameraLostError, StreamEndError
@@ -16,8 +15,6 @@ from runtime.capture.base import Camera, CameraLostError, StreamEndError
 State = Literal["starting", "live", "frozen", "lost", "reconnecting", "ended"]
 """What a camera does: not begun yet; frames come; the same picture comes (the shutter is closed); none came for
 ``lost_after_s``; closed, and being opened again; the recording is over."""
-
-Form = tuple[PixelFormat, Size]
 
 READ_S = 0.1
 """A read that brings nothing ends after so long, to see whether the rig is being closed."""

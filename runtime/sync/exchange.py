@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgefusion.core.errors import EdgeFusionError, InputError
-from edgefusion.core.frames import Frame
+from edgefusion.core.frames import Form, Frame
 from edgefusion.core.rig import Rig
 from edgefusion.recordings.pairing import Side
 from runtime.latency import LatencyHistogram
-from runtime.sync.cameras import Form, State
+from runtime.sync.cameras import State
 from runtime.sync.lane import Held
 from runtime.sync.moments import Moment
 from runtime.sync.synchronizer import Synchronizer

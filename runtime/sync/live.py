@@ -7,11 +7,12 @@ import time
 from types import TracebackType
 from typing import Any
 
+from edgefusion.core.frames import Form
 from edgefusion.core.rig import Rig
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import Camera
 from runtime.latency import LatencyHistogram
-from runtime.sync.cameras import CameraThread, Form
+from runtime.sync.cameras import CameraThread
 from runtime.sync.exchange import SIDES, Arrived, Changed, Exchange, unheard
 from runtime.sync.moments import Moment
 

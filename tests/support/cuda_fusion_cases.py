@@ -26,11 +26,10 @@ from scenes import noise
 from edgefusion.core.bundle import load_bundle
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import RunError
-from edgefusion.core.frames import Frame, FramePair, PixelFormat, Pixels
+from edgefusion.core.frames import Form, Frame, FramePair, PixelFormat, Pixels
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import Unpack
 from edgefusion.kernels.inputs import InputPacker
-from edgefusion.kernels.layout import Form
 from runtime.cuda_fusion import CudaFusion
 from runtime.engines import cache
 from runtime.memory import gpu as gpu_module

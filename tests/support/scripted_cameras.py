@@ -11,7 +11,7 @@ import numpy as np
 
 from edgefusion.core import rig
 from edgefusion.core.errors import InputError, MachineError
-from edgefusion.core.frames import Frame, PixelFormat
+from edgefusion.core.frames import Form, Frame
 from edgefusion.core.geometry import Size
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import CameraLostError, StreamEndError
@@ -60,7 +60,7 @@ class ScriptedCamera:
         self._next_s = 0.0
         self.facts: dict[str, Any] = {"kind": KIND, "memory": "copy", "copies": 1}
 
-    def open(self) -> tuple[PixelFormat, Size]:
+    def open(self) -> Form:
         assert not self._live
         self._opened += 1
         if self._script.open == "busy":
