@@ -92,17 +92,17 @@ class Copied:
 
     def __call__(self, filled: Filled, counts: Counts) -> tuple[Pixels, Release] | None:
         """Pixels and what gives them back; None if too many are held, or the image is damaged."""
-        out = self._free.popleft() if self._free else None
+        out, whole = self._free.popleft() if self._free else None, False
         try:
             whole = out is not None and self._convert(self._memory[filled.index][: filled.length], out)
-        finally:
+        finally:  # also where the image is of another size, which the converter raises
             self._stream.give_back(filled.index)
+            if out is not None and not whole:
+                self._free.append(out)
         if out is None:
             counts["starved"] += 1
             return None
-        give_back = partial(self._free.append, out)
         if not whole:
             counts["damaged"] += 1
-            give_back()
             return None
-        return out, give_back
+        return out, partial(self._free.append, out)
