@@ -345,7 +345,9 @@ class _Receiver:
         with self._changed:
             self._ready.append(item)
             while len(self._ready) > self._count:
-                self._ready.popleft()
+                oldest = self._ready.popleft()
+                if isinstance(oldest, Frame):
+                    oldest.release()
             self._changed.notify_all()
 
     def _lost(self, why: str) -> CameraLostError:
