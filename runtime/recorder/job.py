@@ -17,7 +17,7 @@ from edgefusion.core.rig import Rig, load_rig
 from edgefusion.recordings.mcap_writer import McapWriter
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import open_camera
-from runtime.recorder.cameras import CameraReader, Say
+from runtime.recorder.cameras import CameraReader, Say, stop_readers
 from runtime.recorder.tape import Tape
 from runtime.stopping import stop_on_signals
 
@@ -123,8 +123,7 @@ def _opened(rig: Rig, stop: threading.Event, say: Say) -> Iterator[list[CameraRe
                 raise reader.error
         yield readers
     finally:
-        for reader in readers:
-            reader.stop()
+        stop_readers(readers)
 
 
 def _begun(settings: RecordSettings, rig: Rig, readers: list[CameraReader]) -> McapWriter:
@@ -165,8 +164,7 @@ class _Session:
 
     def end(self) -> None:
         """Stop the cameras and finish the file."""
-        for reader in self._readers:
-            reader.stop()
+        stop_readers(self._readers)
         self._end_s = time.monotonic()
         self._tape.close(lambda: {side: json.dumps(vars(count)) for side, count in self.result().cameras.items()})
 

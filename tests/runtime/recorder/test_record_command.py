@@ -219,6 +219,23 @@ def test_a_signal_ends_it_and_the_file_is_whole(tmp_path: Path, number: signal.S
     }
 
 
+@pytest.mark.parametrize("stuck", ["visible", "thermal"])
+def test_a_stuck_camera_blocks_nobody(tmp_path: Path, stuck: str) -> None:
+    scripts = {"visible": "", "thermal": "", stuck: "stuck_at=3"}
+    rig, out = scripted_rig(tmp_path / "rig.toml", **scripts, size=(640, 480)), tmp_path / "r.mcap"
+    with started("--rig", rig, "--out", out, "--json") as process:
+        wait_for(out, 50_000, process)
+        process.send_signal(signal.SIGINT)
+        try:
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 0, errors
+    found = json.loads(output)["cameras"]
+    assert found[stuck]["frames"] == 3
+    assert counts(out) == {VISIBLE: found["visible"]["frames"], THERMAL: found["thermal"]["frames"]}
+
+
 def test_what_a_killed_recorder_wrote_is_read(tmp_path: Path) -> None:
     rig, out = scripted_rig(tmp_path / "rig.toml", size=(640, 480)), tmp_path / "r.mcap"
     with started("--rig", rig, "--out", out) as process:

@@ -15,9 +15,9 @@ from edgefusion.core.frames import REGULAR, Flag, PixelFormat
 from edgefusion.core.rig import Rig
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import CameraLostError, StreamEndError
-from runtime.sync.cameras import State
+from runtime.sync.cameras import JOIN_S, State
 from runtime.sync.exchange import SIDES, Exchange
-from runtime.sync.live import JOIN_S, LiveRig
+from runtime.sync.live import LiveRig
 from runtime.sync.moments import Moment
 
 PATIENCE_S = 20
