@@ -29,6 +29,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
 
 from edgefusion.core import rig
 from edgefusion.core.errors import EdgeFusionError, InputError, RigError
@@ -200,6 +201,7 @@ class _Receiver:
     def __init__(self, container: Any, source: Source, settings: rig.Camera, facts: dict[str, Any]) -> None:
         self._container, self._source = container, source
         self._format, self._count, self._facts = settings.format, settings.buffers, facts
+        self._reformatter = VideoReformatter()  # keeps its context: a frame's own would make one for every frame
         self._changed = threading.Condition()
         self._ready: deque[Frame | InputError] = deque()
         self._free: list[Plane] = []
@@ -305,7 +307,7 @@ class _Receiver:
             raise InputError(text, where=self._source.shown, remedy="open it again")
         pixels = self._buffer()
         if pixels is not None:
-            _fill(pixels, frame, self._format)
+            _fill(pixels, frame, self._format, self._reformatter)
             release = partial(self._give, pixels)
             self._put(Frame(pixels, self._format, received_ns, "receive", sequence, release))
 
@@ -359,17 +361,17 @@ def _same_layout(frame: Any, wanted: PixelFormat) -> bool:
     return wanted is PixelFormat.NV12 and frame.format.name in ("yuv420p", "nv12") and frame.color_range != FULL
 
 
-def _converted(frame: Any, wanted: PixelFormat) -> Any:
+def _converted(frame: Any, wanted: PixelFormat, reformatter: VideoReformatter) -> Any:
     """The picture in the wanted layout and range: NV12 is limited, the others are full."""
     given = FULL if frame.format.name.startswith("yuvj") else int(frame.color_range)
     range_wanted = LIMITED if wanted is PixelFormat.NV12 else FULL
-    return frame.reformat(format=LAYOUTS[wanted], src_color_range=given, dst_color_range=range_wanted)
+    return reformatter.reformat(frame, format=LAYOUTS[wanted], src_color_range=given, dst_color_range=range_wanted)
 
 
-def _fill(pixels: Plane, frame: Any, wanted: PixelFormat) -> None:
+def _fill(pixels: Plane, frame: Any, wanted: PixelFormat, reformatter: VideoReformatter) -> None:
     """Write a decoded picture into a buffer."""
     if not _same_layout(frame, wanted):
-        frame = _converted(frame, wanted)
+        frame = _converted(frame, wanted, reformatter)
     height, width = frame.height, frame.width
     if wanted is not PixelFormat.NV12:
         pixels.reshape(height, -1)[:] = _plane(frame, 0, pixels.size // height)
