@@ -23,13 +23,14 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 import av
 import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
+from pydantic import Field
 
 from edgefusion.core import rig
 from edgefusion.core.errors import EdgeFusionError, InputError, RigError
@@ -37,14 +38,12 @@ from edgefusion.core.frames import Frame, PixelFormat
 from edgefusion.core.geometry import Size
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import CameraLostError
+from runtime.capture.options import Options, parse_options
 
 Plane = npt.NDArray[np.uint8]
 
 LAYOUTS = {PixelFormat.NV12: "nv12", PixelFormat.GREY: "gray", PixelFormat.RGB24: "rgb24"}
 """What can be asked of a stream, by FFmpeg's names."""
-
-TRANSPORTS = ("tcp", "udp")
-TIMEOUT_S, SHORTEST_S, LONGEST_S = 5.0, 0.2, 60.0
 
 LIMITED, FULL = 1, 2
 """FFmpeg's AVCOL_RANGE_MPEG, luma from 16 to 235, and AVCOL_RANGE_JPEG, from 0 to 255."""
@@ -59,6 +58,13 @@ NO_ANSWER = "no answer in time"
 
 LEAVE_S = 0.25
 """``close`` waits so long for the decoding thread; one that is stuck in a silent connection ends at its timeout."""
+
+
+class RtspOptions(Options):
+    """What may follow the URL."""
+
+    transport: Literal["tcp", "udp"] = Field("tcp", description="one of tcp, udp")
+    timeout: float = Field(5.0, ge=0.2, le=60, description="0.2 to 60 seconds")
 
 
 @dataclass(frozen=True)
@@ -88,15 +94,9 @@ def parse_source(device: str, side: Side) -> Source:
     parts = urlsplit(device)
     if not parts.hostname:
         raise RigError("the URL names no host", where=where, remedy="write rtsp://host/path; see docs/rig.md")
-    options = dict(parse_qsl(parts.fragment, keep_blank_values=True))
-    transport = options.pop("transport", "tcp")
-    timeout = options.pop("timeout", str(TIMEOUT_S))
-    if options:
-        raise RigError(f"no option {next(iter(options))!r}", where=where, remedy="after # go transport and timeout")
-    if transport not in TRANSPORTS:
-        raise RigError(f"transport {transport!r}", where=where, remedy=f"one of {', '.join(TRANSPORTS)}")
+    options = parse_options(parts.fragment, RtspOptions, where=where, separator="&")
     bare = urlunsplit(parts._replace(fragment=""))
-    return Source(bare, _without_password(bare), transport, _seconds(timeout, where))
+    return Source(bare, _without_password(bare), options.transport, options.timeout)
 
 
 def _without_password(url: str) -> str:
@@ -104,16 +104,6 @@ def _without_password(url: str) -> str:
     user, at, host = parts.netloc.rpartition("@")
     name = user.partition(":")[0]
     return urlunsplit(parts._replace(netloc=f"{name}:***{at}{host}" if ":" in user else parts.netloc))
-
-
-def _seconds(text: str, where: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not SHORTEST_S <= seconds <= LONGEST_S:
-        raise RigError(f"timeout {text!r}", where=where, remedy=f"{SHORTEST_S:g} to {LONGEST_S:g} seconds")
-    return seconds
 
 
 class RtspCamera:
