@@ -37,7 +37,7 @@ from edgefusion.core.errors import EdgeFusionError, InputError, RigError
 from edgefusion.core.frames import Frame, PixelFormat
 from edgefusion.core.geometry import Size
 from edgefusion.recordings.pairing import Side
-from runtime.capture.base import CameraLostError
+from runtime.capture.base import CameraLostError, without_passwords
 from runtime.capture.options import Options, parse_options
 
 Plane = npt.NDArray[np.uint8]
@@ -96,14 +96,8 @@ def parse_source(device: str, side: Side) -> Source:
         raise RigError("the URL names no host", where=where, remedy="write rtsp://host/path; see docs/rig.md")
     options = parse_options(parts.fragment, RtspOptions, where=where, separator="&")
     bare = urlunsplit(parts._replace(fragment=""))
-    return Source(bare, _without_password(bare), options.transport, options.timeout)
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    name = user.partition(":")[0]
-    return urlunsplit(parts._replace(netloc=f"{name}:***{at}{host}" if ":" in user else parts.netloc))
+    login = str(parts.username) if parts.password is None else f"{parts.username}:***"
+    return Source(bare, without_passwords(bare, login=login), options.transport, options.timeout)
 
 
 class RtspCamera:

@@ -16,7 +16,7 @@ from edgefusion.core.errors import MachineError, RunError, UsageError
 from edgefusion.core.rig import Rig, load_rig
 from edgefusion.recordings.mcap_writer import McapWriter
 from edgefusion.recordings.pairing import Side
-from runtime.capture.base import open_camera
+from runtime.capture.base import open_camera, without_passwords
 from runtime.recorder.cameras import CameraReader, Say, stop_readers
 from runtime.recorder.tape import Tape
 from runtime.stopping import stop_on_signals
@@ -131,7 +131,8 @@ def _begun(settings: RecordSettings, rig: Rig, readers: list[CameraReader]) -> M
     writer = McapWriter(settings.out, replace=settings.force)
     facts: dict[str, str] = {reader.side: json.dumps(_facts(reader), default=str) for reader in readers}
     writer.metadata("rig", {"name": rig.name, "edgefusion": version("edgefusion"), **facts})
-    writer.attach("rig.toml", "application/toml", settings.rig_path.read_bytes())
+    text = settings.rig_path.read_bytes().decode()
+    writer.attach("rig.toml", "application/toml", without_passwords(text).encode())
     return writer
 
 
