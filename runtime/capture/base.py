@@ -21,6 +21,9 @@ KINDS = {
 }
 """Kind -> class. ``device`` in rig.toml is ``KIND:ADDRESS``; a path under /dev is v4l2, a URL rtsp://... is rtsp."""
 
+SPARE = 2
+"""Of its buffers, a driver always keeps so many to capture into: whoever takes frames holds all but these."""
+
 _LOGIN = re.compile(r"//[^/\s]*@")
 _PASSWORD = re.compile(
     r"""((?:pw|pwd|passwd|password|passphrase)\s*=\s*)  # of a pipeline's element, or in a URL's path or query

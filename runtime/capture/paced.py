@@ -10,14 +10,11 @@ from typing import Any
 from edgefusion.core.errors import RunError
 from edgefusion.core.frames import Clock, Frame, PixelFormat, Pixels
 from edgefusion.core.geometry import Size
-from runtime.capture.base import StreamEndError
+from runtime.capture.base import SPARE, StreamEndError
 from runtime.capture.buffers import Pool, allocate
 from runtime.capture.timeline import Seat
 
 Form = tuple[PixelFormat, Size]
-
-SPARE = 2
-"""Buffers of a driver that a reader never holds."""
 
 
 class PacedCamera(ABC):
