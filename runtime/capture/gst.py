@@ -268,8 +268,7 @@ class Layout:
         width, height = self.size_px
         if self.format is PixelFormat.NV12:
             return (height, width), (height // 2, width)
-        shape = self.format.array_shape(width, height)
-        return ((height, int(np.prod(shape[1:])) * self.format.dtype.itemsize),)
+        return ((height, self.format.nbytes(width, 1)),)
 
     @property
     def size(self) -> int:

@@ -296,7 +296,7 @@ class _Receiver:
             self._put(Frame(pixels, self._format, received_ns, "receive", sequence, release))
 
     def _begin(self, frame: Any, size: Size) -> None:
-        if self._format is PixelFormat.NV12 and (size[0] % 2 or size[1] % 2):
+        if not self._format.fits(*size):
             raise RigError(f"NV12 of {size[0]}x{size[1]}, an odd size", where=self._source.shown, remedy="use RGB24")
         shape = self._format.array_shape(*size)
         with self._changed:

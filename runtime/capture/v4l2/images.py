@@ -29,15 +29,13 @@ class Convert(Protocol):
 
 def view(memory: Bytes, pixel_format: PixelFormat, size_px: Size) -> Pixels:
     """The pixels at the beginning of some memory, which is not copied."""
-    shape = pixel_format.array_shape(*size_px)
-    length = int(np.prod(shape)) * pixel_format.dtype.itemsize
-    return memory[:length].view(pixel_format.dtype).reshape(shape)
+    data = memory[: pixel_format.nbytes(*size_px)]
+    return data.view(pixel_format.dtype).reshape(pixel_format.array_shape(*size_px))
 
 
 def empty(form: Form) -> Pixels:
     """A page-aligned array for the pixels of a frame."""
-    shape = form.format.array_shape(*form.size_px)
-    return view(pages(int(np.prod(shape)) * form.format.dtype.itemsize), form.format, form.size_px)
+    return view(pages(form.format.nbytes(*form.size_px)), form.format, form.size_px)
 
 
 def converter(form: Form) -> Convert:
