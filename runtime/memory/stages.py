@@ -17,6 +17,7 @@ from edgefusion.kernels.agc import Agc, AgcSpec
 from edgefusion.kernels.cpu import SamplingTable, sampling_table
 from edgefusion.kernels.inputs import Registration
 from edgefusion.kernels.layout import Form, check_form
+from edgefusion.recordings.pairing import SIDES
 from runtime.memory.gpu import CudaError, Gpu
 from runtime.memory.host import HostMemory, Staging
 from runtime.memory.views import device_view, numba_stream
@@ -188,7 +189,7 @@ class CudaInputPacker:
     def _words(self, frame: Frame, side: int) -> Any:
         assert self._forms is not None  # noqa: S101  # fit_forms came before
         check_form(frame, self._forms[side])
-        return self._memory.words(frame.pixels, ("visible", "thermal")[side])
+        return self._memory.words(frame.pixels, SIDES[side])
 
     def _count(self) -> None:
         if self._pack.bins:

@@ -15,13 +15,12 @@ from typing import Any
 from edgefusion.core.errors import MachineError, RunError, UsageError
 from edgefusion.core.rig import Rig, load_rig
 from edgefusion.recordings.mcap_writer import McapWriter
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.pairing import SIDES, Side
 from runtime.capture.base import open_camera, without_passwords
 from runtime.recorder.cameras import CameraReader, Say, stop_readers
 from runtime.recorder.tape import Tape
 from runtime.stopping import stop_on_signals
 
-SIDES: tuple[Side, Side] = ("visible", "thermal")
 TURN_S = 0.1
 
 

@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Any
 
 from edgefusion.core.rig import Rig
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.pairing import SIDES, Side
 from runtime.capture.base import Camera
 from runtime.latency import LatencyHistogram
 from runtime.sync.cameras import CameraThread, Form, stop_all
-from runtime.sync.exchange import SIDES, Arrived, Changed, Exchange, unheard
+from runtime.sync.exchange import Arrived, Changed, Exchange, unheard
 from runtime.sync.moments import Moment
 
 OPEN_S = 10.0
