@@ -21,11 +21,6 @@ from runtime.rig.findings import Finding, RigReport, Say, speaker
 LITTLE_COVERAGE = 0.5
 """Less of the visible image than this is worth a warning: a registration of other sizes, or upside down."""
 
-EVEN = {
-    PixelFormat.NV12: ("width and height", 2, 2),
-    PixelFormat.YUYV: ("width", 2, 1),
-    PixelFormat.UYVY: ("width", 2, 1),
-}
 _RING = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 SINKS = ("v4l2", "rerun")
 """Kinds of output that are no path."""
@@ -71,9 +66,9 @@ def _cameras(rig: Rig, say: Say) -> Iterator[Finding]:
 
 
 def _even(side: Side, camera: Camera, say: Say) -> Iterator[Finding]:
-    name, *steps = EVEN.get(camera.format, ("", 1, 1))
-    if any(length % step for length, step in zip(camera.size_px, steps, strict=True)):
-        width, height = camera.size_px
+    width, height = camera.size_px
+    if not camera.format.fits(width, height):
+        name = "width and height" if camera.format is PixelFormat.NV12 else "width"
         yield say("error", f"{side}.size_px", f"{camera.format.value} needs an even {name}, not {width}x{height}")
 
 
