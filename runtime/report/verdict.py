@@ -226,7 +226,7 @@ def _cautions(record: RunRecord) -> Iterator[str]:
 
 def _power_cautions(record: RunRecord) -> Iterator[str]:
     for meter in main_meters(record):
-        if meter.total is None:
+        if meter.total is None and meter.summed:
             sum_of = ", ".join(meter.summed)
             yield f"No rail is the total: energy is the sum of {sum_of}, less than the supply delivers."
         if meter.coverage < ENOUGH_COVERAGE:

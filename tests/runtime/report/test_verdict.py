@@ -66,6 +66,15 @@ def test_a_sum_of_rails_is_no_total() -> None:
     assert any("VDD_GPU_SOC" in caution and "less than the supply" in caution for caution in found.cautions)
 
 
+def test_rails_that_nothing_is_known_of_are_no_sum() -> None:
+    rails = [Rail(name=name, joules=10.0, mean_mw=1e3, min_mw=9e2, max_mw=2e3) for name in ("A", "B")]
+    meter = Meter(
+        name="hwmon", scope="rails", total=None, interval_ms=2, samples=9, missed=0, coverage=1.0,
+        joules=None, rails=rails,
+    )  # fmt: skip
+    assert not [text for text in verdict(complete(meters=[meter], energy=None)).cautions if "sum of" in text]
+
+
 def test_power_of_a_desktop_is_of_gpu_and_processor_together() -> None:
     run = desktop()
     assert run.energy
