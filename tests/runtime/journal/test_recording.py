@@ -4,13 +4,14 @@ import json
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from journals import LongRehearsal, Rehearsal, record_of
+from little_disk import full_disk
 
 from edgefusion.core.errors import MachineError, UsageError
 from runtime.journal import recording as recording_module
@@ -18,17 +19,6 @@ from runtime.journal.compact import compact
 from runtime.journal.load import load_record
 from runtime.journal.recording import journal_path
 from runtime.report.schema import Meter, RunRecord
-
-
-@contextmanager
-def full_disk(path: Path, *, room: int = 10) -> Iterator[None]:
-    """No file grows more than ``room`` bytes beyond the size that this one has."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def record_long(tmp_path: Path, *, seconds: int, watch: Callable[[Path], None] = Path.stat) -> tuple[int, RunRecord]:
