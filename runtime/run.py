@@ -138,7 +138,7 @@ def run(
             lanes.append(_lane(source, fusion, settings, watchers=watchers, monitor=monitor))
             _warm_up(source, lanes[-1])
         if measured and settings.idle_s:
-            measured.measure_idle(settings.idle_s)
+            measured.measure_idle(settings.idle_s, stop)
         for source in sources:
             stack.enter_context(source.moments)
         watchdog_s = min((source.policy.watchdog_s for source in sources if source.live), default=None)

@@ -147,7 +147,7 @@ def _live_source(rig: Rig, settings: RunSettings, wake: threading.Condition) -> 
         "thermal": capture.open_camera("thermal", rig.thermal),
     }
     moments = LiveRig(rig, cameras, wake=wake, changed=lambda side, state, why: _say(rig.name, side, state, why))
-    devices = " + ".join(capture.shown_device(camera.device or "") for camera in (rig.visible, rig.thermal))
+    devices = " + ".join(capture.without_passwords(camera.device or "") for camera in (rig.visible, rig.thermal))
     return Source(
         rig.name,
         devices,

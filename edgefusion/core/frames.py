@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -57,6 +58,15 @@ class PixelFormat(str, Enum):
             PixelFormat.Y16: (height, width),
             PixelFormat.Y16_BE: (height, width),
         }[self]
+
+    def nbytes(self, width: int, height: int) -> int:
+        """Bytes of one frame of this format."""
+        return math.prod(self.array_shape(width, height)) * self.dtype.itemsize
+
+    def fits(self, width: int, height: int) -> bool:
+        """Whether a frame of this format may have that size: pixels that share their chroma come in twos."""
+        across, down = {PixelFormat.NV12: (2, 2), PixelFormat.YUYV: (2, 1), PixelFormat.UYVY: (2, 1)}.get(self, (1, 1))
+        return width % across == 0 and height % down == 0
 
     @property
     def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:

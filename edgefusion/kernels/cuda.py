@@ -146,7 +146,7 @@ class Unpack:
 def _word_count(form: Form) -> int:
     """4-byte words that a frame of this form takes."""
     pixel_format, size = form
-    return -(-int(np.prod(pixel_format.array_shape(*size))) * pixel_format.dtype.itemsize // 4)
+    return -(-pixel_format.nbytes(*size) // 4)
 
 
 def _blocks(threads: int) -> int:

@@ -12,12 +12,10 @@ from edgefusion.core.errors import RecordingError
 from edgefusion.core.frames import Clock, Form, Frame
 from edgefusion.recordings.mcap_file import Entry, McapFile, Topic
 from edgefusion.recordings.mcap_images import Decoder, is_image, pixels_of, side_by_encoding, stamp_ns
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.pairing import SIDES, Side
 
 Topics = tuple[str, str]
 """Names of the visible and of the thermal topic."""
-
-SIDES: tuple[Side, Side] = ("visible", "thermal")
 
 THERMAL_WORDS = {"thermal", "lwir", "infrared", "ir", "boson", "lepton", "flir"}
 VISIBLE_WORDS = {"visible", "rgb", "color", "colour", "camera", "cam"}

@@ -20,6 +20,16 @@ KINDS = {
 }
 """Kind -> class. ``device`` in rig.toml is ``KIND:ADDRESS``; a path under /dev is v4l2, a URL rtsp://... is rtsp."""
 
+SPARE = 2
+"""Of its buffers, a driver always keeps so many to capture into: whoever takes frames holds all but these."""
+
+_LOGIN = re.compile(r"//[^/\s]*@")
+_PASSWORD = re.compile(
+    r"""((?:pw|pwd|passwd|password|passphrase)\s*=\s*)  # of a pipeline's element, or in a URL's path or query
+    (?:\\?"[^"]*"|\\?'[^']*'|(?:\\+[^"']|[^\s"'\\])+)  # quoted, perhaps within a string of TOML; or up to a space""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
 
 class CameraLostError(RunError):
     """It was there and is gone: unplugged, disconnected, silent. Close it and open it again."""
@@ -86,7 +96,11 @@ def split_device(device: str) -> tuple[str, str]:
     return ("rtsp", device) if kind in ("rtsp", "rtsps") else (kind, address)
 
 
-def shown_device(device: str) -> str:
-    """A ``device`` as it may be printed: without the password of a URL."""
-    kind, _ = split_device(device)
-    return re.sub(r"//[^@/]*@", "//", device) if kind == "rtsp" else device
+def without_passwords(text: str, *, login: str = "***") -> str:
+    """A text that may quote a camera's device, such as a message or a rig.toml, as it may be shown.
+
+    Args:
+        text: what may hold URLs with a login, or properties such as ``user-pw=...``.
+        login: what stands in a URL instead of user and password.
+    """
+    return _PASSWORD.sub(r"\1***", _LOGIN.sub(lambda _: f"//{login}@", text))

@@ -33,7 +33,7 @@ from edgefusion.core.errors import EdgeFusionError, InputError, RigError
 from edgefusion.core.frames import Clock, Form, Frame, PixelFormat
 from edgefusion.recordings.pairing import Side
 from runtime.capture import gst
-from runtime.capture.base import CameraLostError, StreamEndError
+from runtime.capture.base import SPARE, CameraLostError, StreamEndError
 
 SINK = "edgefusion_sink"
 
@@ -58,7 +58,7 @@ class GStreamerCamera:
 
     Args:
         address: the pipeline, without a sink.
-        settings: format, size, rate and ``buffers``, of which the sink queues all but two.
+        settings: format, size, rate and ``buffers``, of which the sink queues all but ``SPARE``.
         side: which camera of the rig it is.
 
     Attributes:
@@ -157,7 +157,7 @@ class GStreamerCamera:
         self.pipeline.use_clock(library.SystemClock.obtain())  # CLOCK_MONOTONIC, not a sound card's
         self._sink = self.pipeline.get_by_name(SINK)
         self._sink.set_property("drop", True)
-        self._sink.set_property("max-buffers", self._settings.buffers - 2)
+        self._sink.set_property("max-buffers", self._settings.buffers - SPARE)
         self._reach(library.State.READY)
         pad = self._sink.get_static_pad("sink")
         return None if pad.get_peer() is None else pad.peer_query_caps(None)

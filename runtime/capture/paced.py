@@ -9,12 +9,9 @@ from typing import Any
 
 from edgefusion.core.errors import RunError
 from edgefusion.core.frames import Clock, Form, Frame, PixelFormat, Pixels
-from runtime.capture.base import StreamEndError
+from runtime.capture.base import SPARE, StreamEndError
 from runtime.capture.buffers import Pool, allocate
 from runtime.capture.timeline import Seat
-
-SPARE = 2
-"""Buffers of a driver that a reader never holds."""
 
 
 class PacedCamera(ABC):

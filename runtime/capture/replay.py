@@ -28,8 +28,8 @@ from edgefusion.core import rig
 from edgefusion.core.errors import RecordingError, RigError, RunError
 from edgefusion.core.frames import Clock, Form, Frame, PixelFormat, Pixels
 from edgefusion.recordings.mcap_file import Entry, McapFile
-from edgefusion.recordings.mcap_topics import SIDES, ImageTopics, TopicFrames
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.mcap_topics import ImageTopics, TopicFrames
+from edgefusion.recordings.pairing import SIDES, Side
 from edgefusion.recordings.recording import is_mcap, locate
 from runtime.capture.options import Options, parse_options
 from runtime.capture.paced import PacedCamera

@@ -16,6 +16,7 @@ from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.inputs import Packer, Registration
 from edgefusion.kernels.layout import check_form
+from edgefusion.recordings.pairing import SIDES
 from runtime.memory.gpu import CudaError, Gpu
 from runtime.memory.host import HostMemory, Staging
 from runtime.memory.views import device_view, numba_stream
@@ -164,7 +165,7 @@ class CudaInputPacker(Packer):
     def _words(self, frame: Frame, side: int) -> Any:
         assert self._forms is not None  # noqa: S101  # fit_forms came before
         check_form(frame, self._forms[side])
-        return self._memory.words(frame.pixels, ("visible", "thermal")[side])
+        return self._memory.words(frame.pixels, SIDES[side])
 
     def _count(self) -> None:
         if self._pack.bins:

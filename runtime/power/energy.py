@@ -6,6 +6,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from scipy.special import stdtrit
+
 from runtime.power.rails import SCOPES
 from runtime.report import schema
 
@@ -99,13 +101,11 @@ def interval(blocks: Sequence[Block]) -> tuple[float, float] | None:
     frames = sum(block.frames for block in blocks)
     if len(blocks) < LEAST_BLOCKS or not frames:
         return None
-    from scipy import stats
-
     n = len(blocks)
     ratio = sum(block.joules for block in blocks) / frames
     squares = sum((block.joules - ratio * block.frames) ** 2 for block in blocks)
     error = math.sqrt(squares / (n - 1) / n) / (frames / n)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
+    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * error
     return (ratio - half) * 1e3, (ratio + half) * 1e3
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -54,10 +55,17 @@ class Sampler(AbstractContextManager["Sampler"]):
         measured = [watch.so_far(timestamp_ns, _patience_s(watch)) for watch in self._watches]
         return [meter for meter in measured if meter is not None]
 
-    def measure_idle(self, seconds: float) -> None:
-        """Wait, and take what is drawn meanwhile as the baseline of everything that ``end`` returns from now on."""
+    def measure_idle(self, seconds: float, stop: threading.Event) -> None:
+        """Wait, and take what is drawn meanwhile as the baseline of everything that ``end`` returns from now on.
+
+        Args:
+            seconds: to wait; not at all where nothing is measured.
+            stop: ends it early.
+        """
+        if not self._watches:
+            return
         self.begin(time.monotonic_ns())
-        time.sleep(seconds)
+        stop.wait(seconds)
         now = time.monotonic_ns()
         for watch in self._watches:
             watch.set_idle(now, _patience_s(watch))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from edgefusion.core import rig
@@ -11,7 +11,7 @@ from edgefusion.core.errors import EdgeFusionError, InputError
 from edgefusion.core.frames import Form, Frame
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import Camera
-from runtime.sync.cameras import CameraThread
+from runtime.sync.cameras import CameraThread, stop_all
 
 Say = Callable[[str], None]
 Take = Callable[[Side, Frame], None]
@@ -29,6 +29,8 @@ class CameraReader:
     Attributes:
         form: what its frames are, once it is open.
         tried: set when it is open, or cannot be opened.
+        begun: set when frames are not to wait for ``begin`` any more.
+        thread: which serves the camera.
         state: opening, live, lost, ended (a recording that is over), or failed.
         frames, spoiled, losses: how many frames came, how many pictures were none, how often it was lost.
         error: why it failed: it could not be opened in the beginning.
@@ -40,26 +42,19 @@ class CameraReader:
         self.state: Literal["opening", "live", "lost", "ended", "failed"] = "opening"
         self.frames = self.spoiled = self.losses = 0
         self.error: Exception | None = None
-        self.tried, self._begun = threading.Event(), threading.Event()
+        self.tried, self.begun = threading.Event(), threading.Event()
         self._say = say
         self._take: Take | None = None
-        self._thread = CameraThread(side, camera, receiver=self, policy=policy)
+        self.thread = CameraThread(side, camera, receiver=self, policy=policy)
 
     def start(self) -> None:
         """Open the camera."""
-        self._thread.start()
+        self.thread.start()
 
     def begin(self, take: Take) -> None:
         """Give frames to ``take``, which copies what it keeps; the camera waits until then."""
         self._take = take
-        self._begun.set()
-
-    def stop(self) -> None:
-        """Take no more, and close the camera."""
-        self._thread.stop()
-        self._begun.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self.begun.set()
 
     def opened(self, side: Side, form: Form) -> None:
         """See ``Receiver``."""
@@ -71,7 +66,7 @@ class CameraReader:
 
     def take(self, side: Side, frame: Frame) -> None:
         """See ``Receiver``."""
-        self._begun.wait()
+        self.begun.wait()
         try:
             if self._take:
                 self.frames += 1
@@ -103,3 +98,10 @@ class CameraReader:
         """See ``Receiver``."""
         self.error, self.state = error, "failed"
         self.tried.set()
+
+
+def stop_readers(readers: Sequence[CameraReader]) -> None:
+    """Take no more, and close the cameras. One that is stuck in its driver is left behind."""
+    for reader in readers:
+        reader.begun.set()  # or a frame that waits for ``begin`` would keep its thread
+    stop_all([reader.thread for reader in readers])

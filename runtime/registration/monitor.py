@@ -136,6 +136,7 @@ class Monitor:
         self._asked_s = sample.at_s
         if (doubt := unfit(sample.size_px)) is not None:
             watch.add(doubt, sample.correction, sample.at_s)
+            self._tell(watch)
             return
         try:
             self._worker.ask(sample.planes, sample.size_px, watch.start(sample.correction))

@@ -19,6 +19,7 @@ from edgefusion.core.rig import Camera, Rig, ThermalCamera
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import StreamEndError, open_camera
 from runtime.rig.findings import Finding, RigReport, Say
+from runtime.sync.timeline import monotonic_ns
 
 PATIENCE_S = 0.25
 FIRST_S = 5.0
@@ -146,21 +147,13 @@ def watch(side: Side, settings: Camera, seen: Seen, window: Window) -> None:
 
 def _note(frame: Frame, seen: Seen, offset_ns: int) -> None:
     now_ns = time.monotonic_ns()
-    exposure_ns = _monotonic(frame, now_ns) + offset_ns
+    exposure_ns = monotonic_ns(frame, now_ns, time.time_ns()) + offset_ns
     seen.clock = frame.clock
     seen.exposures_ns.append(exposure_ns)
     seen.latencies_ns.append(now_ns - exposure_ns)
     seen.sequences.append(frame.sequence)
     seen.picture = Frame(frame.pixels.copy(), frame.format, frame.timestamp_ns, frame.clock, frame.sequence)
     frame.release()
-
-
-def _monotonic(frame: Frame, now_ns: int) -> int:
-    """The frame's timestamp on CLOCK_MONOTONIC. The moment of receipt may be on either clock: the nearer one."""
-    stamp_ns, realtime_ns = frame.timestamp_ns, time.time_ns()
-    nearer = abs(stamp_ns - realtime_ns) < abs(stamp_ns - now_ns)
-    on_realtime = frame.clock == "realtime" or (frame.clock == "receive" and nearer)
-    return stamp_ns + now_ns - realtime_ns if on_realtime else stamp_ns
 
 
 def _of_camera(side: Side, camera: Camera, seen: Seen, say: Say) -> Iterator[Finding]:

@@ -11,14 +11,12 @@ from typing import Any
 from edgefusion.core.errors import EdgeFusionError, InputError
 from edgefusion.core.frames import Form, Frame
 from edgefusion.core.rig import Rig
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.pairing import SIDES, Side
 from runtime.latency import LatencyHistogram
 from runtime.sync.cameras import State
 from runtime.sync.lane import Held
 from runtime.sync.moments import Moment
 from runtime.sync.synchronizer import Synchronizer
-
-SIDES: tuple[Side, Side] = ("visible", "thermal")
 
 Changed = Callable[[Side, State, str], None]
 """Told of a change: which camera, what it does now, and why."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from edgefusion.core.frames import Frame
 from edgefusion.recordings.pairing import Side
+from runtime.capture.base import SPARE
 
 Cause = Literal["late", "overrun", "unpaired", "starting", "frozen", "duplicate", "clock", "damaged", "closed"]
 """Why a frame was dropped.
@@ -25,9 +26,6 @@ damaged    the camera could not make a frame of what came
 closed     it still waited when the rig was closed
 =========  =====================================================================================
 """
-
-SPARE = 2
-"""Buffers a driver always keeps, to capture into."""
 
 
 class Held:

@@ -9,18 +9,15 @@ from typing import Any
 
 from edgefusion.core.frames import Form
 from edgefusion.core.rig import Rig
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.pairing import SIDES, Side
 from runtime.capture.base import Camera
 from runtime.latency import LatencyHistogram
-from runtime.sync.cameras import CameraThread
-from runtime.sync.exchange import SIDES, Arrived, Changed, Exchange, unheard
+from runtime.sync.cameras import CameraThread, stop_all
+from runtime.sync.exchange import Arrived, Changed, Exchange, unheard
 from runtime.sync.moments import Moment
 
 OPEN_S = 10.0
 """Entering waits for both cameras at most so long; what takes longer is not waited for."""
-
-JOIN_S = 1.0
-"""Leaving waits for the cameras' threads so long. One that is stuck in its driver is left behind."""
 
 
 class LiveRig:
@@ -73,13 +70,8 @@ class LiveRig:
 
     def close(self) -> None:
         """Stop both cameras and give up what waits. Returns soon, even if a camera is stuck."""
-        for thread in self._threads:
-            thread.stop()
         self._exchange.close()
-        until_s = time.monotonic() + JOIN_S
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(max(until_s - time.monotonic(), 0))
+        stop_all(self._threads)
 
     def next(self, timeout_s: float = 0.0) -> Moment | None:
         """The next moment, as soon as there is one; None if there was none in time, or there will be no more.

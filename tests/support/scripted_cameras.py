@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ class Script:
         lost_at: it is lost once so many came.
         absent: so many attempts to open it again fail.
         silent_at: nothing more comes after so many, until it is opened again.
+        stuck_at: the read after so many never returns.
         damaged_at: that one is no picture.
         open: "busy" or "absent": it cannot even be opened once.
     """
@@ -39,6 +41,7 @@ class Script:
     lost_at: int = -1
     absent: int = 0
     silent_at: int = -1
+    stuck_at: int = -1
     damaged_at: int = -1
     open: str = ""
 
@@ -78,6 +81,8 @@ class ScriptedCamera:
         if self._number == self._script.silent_at and self._opened == 1:
             time.sleep(timeout_s)
             return None
+        if self._number == self._script.stuck_at:
+            threading.Event().wait()
         if self._number == self._script.lost_at and self._opened == 1:
             raise CameraLostError("unplugged")
         if self._number >= self._script.frames:

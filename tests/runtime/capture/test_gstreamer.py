@@ -20,7 +20,7 @@ from edgefusion.core import rig
 from edgefusion.core.errors import EdgeFusionError, InputError, MachineError, RigError
 from edgefusion.core.frames import Frame, PixelFormat
 from runtime.capture import gst, gstreamer
-from runtime.capture.base import CameraLostError, StreamEndError, open_camera
+from runtime.capture.base import CameraLostError, StreamEndError, open_camera, without_passwords
 from runtime.capture.gstreamer import GStreamerCamera
 
 PATIENCE_S = 10.0
@@ -344,7 +344,7 @@ def test_a_pipeline_s_password_is_never_shown() -> None:
     error = refused("rtspsrc location=rtsp://me:s3cret@127.0.0.1:1/front ! rtpjpegdepay ! jpegdec")
     assert isinstance(error, CameraLostError)
     assert "s3cret" not in str(error)
-    assert gst.without_passwords("no rtsp://me:s3cret@host/front here") == "no rtsp://***@host/front here"
+    assert without_passwords("no rtsp://me:s3cret@host/front here") == "no rtsp://***@host/front here"
 
 
 @needs_gstreamer

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -70,6 +72,14 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
 def test_few_blocks_have_no_interval() -> None:
     assert interval([Block(1.0, 10)] * 4) is None
     assert interval([Block(1.0, 0)] * 9) is None
+
+
+def test_an_interval_in_mid_run_imports_nothing() -> None:
+    code = (
+        "import sys; from runtime.power.energy import Block, interval; before = set(sys.modules); "
+        "interval([Block(1.0 + n, 10) for n in range(9)]); print(sorted(set(sys.modules) - before))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_blocks_are_stretches_of_the_timeline() -> None:

@@ -13,11 +13,11 @@ from small_rigs import SIZE, small_frame, small_rig
 from edgefusion.core.errors import EdgeFusionError, InputError, MachineError, RigError
 from edgefusion.core.frames import REGULAR, Flag, PixelFormat
 from edgefusion.core.rig import Rig
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.pairing import SIDES, Side
 from runtime.capture.base import CameraLostError, StreamEndError
-from runtime.sync.cameras import State
-from runtime.sync.exchange import SIDES, Exchange
-from runtime.sync.live import JOIN_S, LiveRig
+from runtime.sync.cameras import JOIN_S, State
+from runtime.sync.exchange import Exchange
+from runtime.sync.live import LiveRig
 from runtime.sync.moments import Moment
 
 PATIENCE_S = 20
