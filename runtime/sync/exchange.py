@@ -80,13 +80,6 @@ class Exchange:
             self._sync.started_ns = time.monotonic_ns()
         self._settle()
 
-    def forms(self, timeout_s: float) -> tuple[Form, Form] | None:
-        """Both cameras' forms, or None if they are not known in time."""
-        visible, thermal = self.known["visible"], self.known["thermal"]
-        with self._wake:
-            self._wake.wait_for(lambda: self.failure or (visible.form and thermal.form), timeout_s)
-            return (visible.form, thermal.form) if visible.form and thermal.form else None
-
     def next(self) -> Moment | None:
         """The next moment, if one is ready."""
         with self._wake:

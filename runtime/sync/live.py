@@ -125,16 +125,6 @@ class LiveRig:
         """Until ``next`` should be asked although no frame came: a wait ends, or a camera is lost. None: not before."""
         return self._exchange.wait_s()
 
-    def forms(self, timeout_s: float) -> tuple[Form, Form] | None:
-        """Format and size of visible and of thermal frames; None if a camera did not open in time.
-
-        Raises:
-            EdgeFusionError: a camera cannot be used.
-        """
-        forms = self._exchange.forms(timeout_s)
-        self._check()
-        return forms
-
     def status(self) -> dict[str, Any]:
         """``{"cameras": {"visible": {...}, "thermal": {...}}, "skew_ms": {...}}``, as JSON types.
 
