@@ -49,6 +49,11 @@ class Held:
         self.used = False
 
     @property
+    def frozen(self) -> bool:
+        """Whether it shows a picture that was seen before."""
+        return self.seen_ns != self.exposure_ns
+
+    @property
     def shared(self) -> bool:
         """Whether somebody else holds it besides the one who asks."""
         return self._holders > 1

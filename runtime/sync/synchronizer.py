@@ -220,7 +220,7 @@ class Synchronizer:
         if thermal is None or self._too_old(thermal, age_ns, fresh is not None):
             self._forget(thermal)
             return self._moment(visible, None, Flag.THERMAL_LOST, 0)
-        stale = fresh is None or thermal.seen_ns != thermal.exposure_ns
+        stale = fresh is None or thermal.frozen
         if not stale:
             self.skew.add(age_ns)
         return self._moment(visible, thermal, Flag.STALE if stale else REGULAR, age_ns)
@@ -231,13 +231,12 @@ class Synchronizer:
         self._thermal.drop_before(max([*passed, thermal.exposure_ns if thermal else 0]), "unpaired")
 
     def _too_old(self, thermal: Held, age_ns: int, fresh: bool) -> bool:
-        frozen = thermal.seen_ns != thermal.exposure_ns
-        return age_ns > self._hold_ns and (frozen or not fresh)
+        return age_ns > self._hold_ns and (thermal.frozen or not fresh)
 
     def _forget(self, thermal: Held | None) -> None:
         """A thermal frame that is too old serves no more."""
         if thermal is not None and not thermal.used:
-            self._thermal.drop_oldest("frozen" if thermal.seen_ns != thermal.exposure_ns else "unpaired")
+            self._thermal.drop_oldest("frozen" if thermal.frozen else "unpaired")
         self._thermal.keep(None)
 
     def _thermal_alone(self, now_ns: int) -> Moment | None:
