@@ -7,7 +7,6 @@ import time
 from types import TracebackType
 from typing import Any
 
-from edgefusion.core.frames import Form
 from edgefusion.core.rig import Rig
 from edgefusion.recordings.pairing import SIDES, Side
 from runtime.capture.base import Camera
@@ -101,7 +100,7 @@ class LiveRig:
 
     @property
     def drops(self) -> dict[str, int]:
-        """Frames that no moment had, by camera and cause: ``{"visible late": 3, ...}``; see ``lane.Cause``."""
+        """Frames that no moment had, by camera and cause: ``{"visible late": 3, ...}``; see ``frame_queue.Cause``."""
         return self._exchange.drops
 
     @property
