@@ -115,9 +115,9 @@ class Form:
         return 1 if self.compressed else self.stride * (self.rows - 1) + self.row
 
 
-def offers(node: Node, direction: int = abi.CAPTURE) -> tuple[Offer, ...]:
+def offers(node: Node) -> tuple[Offer, ...]:
     """The formats that a device offers and that can be used here."""
-    codes = [item.pixelformat for item in node.each(abi.ENUM_FMT, abi.FormatDescription(type=direction))]
+    codes = [item.pixelformat for item in node.each(abi.ENUM_FMT, abi.FormatDescription(type=abi.CAPTURE))]
     return tuple(_offer(node, code) for code in dict.fromkeys(codes) if code in _NAMES)
 
 
