@@ -177,7 +177,8 @@ def _filled(kind: Any, name: str, what: str, labels: Iterable[str], values: Valu
 
 
 def _fill(family: HistogramMetricFamily, labels: Labels, histogram: LatencyHistogram) -> None:
-    counts, sum_ns = histogram.counts, histogram.sum_ns
+    whole = histogram.copy()  # the loop adds to it meanwhile
+    counts = whole.counts
     waiting, below = deque(sorted(counts.items())), 0
     buckets: list[tuple[str, float]] = []
     for bound_s in BOUNDS_S:  # each count is looked at once: the loop waits for this thread meanwhile
@@ -185,4 +186,4 @@ def _fill(family: HistogramMetricFamily, labels: Labels, histogram: LatencyHisto
             below += waiting.popleft()[1]
         buckets.append((f"{bound_s:g}", below))
     buckets.append(("+Inf", sum(counts.values())))
-    family.add_metric(list(labels), buckets, sum_value=sum_ns / 1e9)
+    family.add_metric(list(labels), buckets, sum_value=whole.sum_ns / 1e9)

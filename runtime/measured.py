@@ -48,9 +48,9 @@ class Measured(AbstractContextManager["Measured"]):
         """Energy up to this moment."""
         return self._sampler.so_far(timestamp_ns)
 
-    def measure_idle(self, seconds: float) -> None:
-        """Wait, and take what is drawn meanwhile as the baseline."""
-        self._sampler.measure_idle(seconds)
+    def measure_idle(self, seconds: float, stop: threading.Event) -> None:
+        """Wait, and take what is drawn meanwhile as the baseline; see ``Sampler``."""
+        self._sampler.measure_idle(seconds, stop)
 
     def second(self) -> dict[str, tuple[float, float, float]]:
         """(least, mean, most) mW by METER/RAIL since asked last."""

@@ -6,13 +6,15 @@ import dataclasses
 import io
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from edgefusion.core.devices import Device, load_devices
-from runtime.doctor import Finding
+
+if TYPE_CHECKING:
+    from runtime.doctor import Finding
 
 
 def devices_json() -> str:

@@ -15,11 +15,11 @@ from types import TracebackType
 from typing import IO
 
 from edgefusion.core.errors import MachineError
-from edgefusion.recordings.pairing import Side
+from edgefusion.core.files import append
+from edgefusion.recordings.pairing import SIDES, Side
 from runtime import log
 from runtime.gauges import Gauges, Read
 from runtime.pipeline.turn import Turn
-from runtime.sync.exchange import SIDES
 from runtime.trace_events import Track, counters, left_out, named
 
 PERIOD_S = 0.2
@@ -67,7 +67,7 @@ class Trace:
     """
 
     def __init__(self, path: Path, *, gauges: Read = Gauges, largest: int = LARGEST) -> None:
-        self._path, self._gauges, self._room = path, gauges, largest
+        self._path, self._gauges, self._largest, self._size = path, gauges, largest, 0
         self._waiting: deque[Lines] = deque()
         self._left_out, self._tracks = 0, 0
         self._stream: IO[bytes] | None = None
@@ -132,21 +132,14 @@ class Trace:
         if self._stream is None or not text:
             return
         content = text.encode()
-        self._room -= len(content)
+        full = self._size + len(content) + len(END) > self._largest
         try:
-            if self._room < len(END):
-                self._append(self._stream, END)
-                self._end("full", "viewers open no larger trace")
-            else:
-                self._append(self._stream, content)
+            self._size = append(self._stream.fileno(), END if full else content, end=self._size)
         except OSError as error:
             self._end("failed", error.strerror or str(error))
-
-    @staticmethod
-    def _append(stream: IO[bytes], content: bytes) -> None:
-        left = memoryview(content)
-        while left:  # a disk that is nearly full takes a part
-            left = left[stream.write(left) :]
+            return
+        if full:
+            self._end("full", "viewers open no larger trace")
 
     def _end(self, state: str, why: str) -> None:
         log.event("trace", path=str(self._path), state=state, why=why)

@@ -15,13 +15,14 @@ from calibrate.rig.choice import Choice, choose
 from calibrate.rig.geometry import DISTANCES_M, Geometry
 from calibrate.rig.order import ordered
 from calibrate.rig.solve import Frame, Solution, geometry_of, solve
-from calibrate.rig.survey import SIDES, Survey, survey
+from calibrate.rig.survey import Survey, survey
 from calibrate.rig.target import Target
 from edgefusion.core.errors import InputError
 from edgefusion.core.geometry import Matrix, Size, apply, check_registration, inverse, scale_registration
 from edgefusion.core.progress import progress
 from edgefusion.core.rig import Rig, load_rig, read_text
 from edgefusion.recordings.options import NamedRecording
+from edgefusion.recordings.pairing import SIDES
 
 GROUPS = 4
 """The frames are split into so many groups; how much the map changes without one of them is how sure it is."""

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from calibrate.rig.detect import Sighting
 from calibrate.rig.geometry import Geometry, Lens
 from calibrate.rig.order import Both
-from calibrate.rig.survey import SIDES
 from calibrate.rig.target import Target
 from edgefusion.core.geometry import Size
+from edgefusion.recordings.pairing import SIDES
 
 Doubles = npt.NDArray[np.float64]
 
@@ -109,9 +109,8 @@ def _agreeing(
         bad = _outliers(errors)
         if not bad or len(frames) - len(bad) < 4:
             break
-        rejected |= {
-            frames[number].index: _reason(f"{SIDES[side]} contradicts the others", errors, number) for number in bad
-        }
+        name = SIDES[side]
+        rejected |= {frames[number].index: _reason(f"{name} contradicts the others", errors, number) for number in bad}
         frames = [each for number, each in enumerate(frames) if number not in bad]
     return frames, rejected
 

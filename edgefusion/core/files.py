@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from edgefusion.core.errors import MachineError
+
+
+def check_folder(path: Path | None) -> None:
+    """Refuse at once, before long work, a file that could not be written at its end; None: there is none.
+
+    Raises:
+        MachineError: its folder is missing.
+    """
+    if path and not path.parent.is_dir():
+        raise MachineError("no such folder", where=path.parent, remedy="make it first")
 
 
 @contextmanager
@@ -33,6 +43,32 @@ def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
             raise
     except OSError as error:
         raise _failure(path, error) from error
+
+
+def append(file: int, content: bytes, *, end: int) -> int:
+    """Append all of it to an open file, or nothing.
+
+    Args:
+        file: its descriptor.
+        content: what is written.
+        end: where the file ends.
+
+    Returns:
+        Where it ends now.
+
+    Raises:
+        OSError: it could not be written whole; the file ends where it did, if the disk can still do that.
+    """
+    left = memoryview(content)
+    try:
+        while left:  # a disk that is nearly full takes a part
+            left = left[os.write(file, left) :]
+    except OSError:
+        with suppress(OSError):
+            os.lseek(file, end, os.SEEK_SET)
+            os.ftruncate(file, end)
+        raise
+    return end + len(content)
 
 
 def write_folder(path: Path, files: dict[str, bytes]) -> None:

@@ -1,6 +1,8 @@
-"""Drawing pictures again for a bootstrap: one by one, or in blocks where they are frames in a row."""
+"""Drawing pictures again for a bootstrap, one by one or in blocks of frames in a row; and correcting many p-values."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -59,3 +61,12 @@ def _weights(draw: np.random.Generator, pictures: int, draws: int, block: int) -
     if block == 1:
         return draw.multinomial(pictures, np.full(pictures, 1 / pictures), size=draws) / pictures
     return np.stack([draw_counts(draw, pictures, block) for _ in range(draws)]) / pictures
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values corrected for being several (Holm, Scandinavian Journal of Statistics 6, 1979)."""
+    order = np.argsort(p_values)
+    factors = len(p_values) - np.arange(len(p_values))
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(np.maximum.accumulate(np.asarray(p_values, float)[order] * factors), 1)
+    return [float(p) for p in corrected]

@@ -16,15 +16,20 @@ from mcap.writer import CompressionType, Writer
 from mcap_protobuf.schema import register_schema
 
 from edgefusion.core.errors import MachineError, UsageError
+from edgefusion.core.files import append
 from edgefusion.core.frames import Clock, Frame
 from edgefusion.recordings.mcap_file import MAGIC
 from edgefusion.recordings.mcap_messages import compressed_image, raw_image
+from edgefusion.recordings.pairing import Side
 
 CHUNK_BYTES = 256 * 1024
 """So much, or one image, is lost at most when the process is killed."""
 
 SYNC_S = 2.0
 """So often all is forced to the disk: no more is lost when the power is cut."""
+
+RAW_TOPICS: dict[Side, str] = {"visible": "/visible/image_raw", "thermal": "/thermal/image_raw"}
+"""What both cameras' topics are called."""
 
 _YEAR_2001_NS = 10**18
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
@@ -175,14 +180,7 @@ class _Stream:
 
     def write(self, data: bytes) -> int:
         """All of it, or an OSError and the file as it was."""
-        rest = memoryview(data)
-        try:
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
-        except OSError:
-            self._cut()
-            raise
-        self._end += len(data)
+        self._end = append(self._file, data, end=self._end)
         if time.monotonic() - self._synced_s > SYNC_S:
             self.sync()
         return len(data)
@@ -216,8 +214,3 @@ class _Stream:
         if not self.closed:
             self.closed = True
             os.close(self._file)
-
-    def _cut(self) -> None:
-        with suppress(OSError):  # the disk fails: a reader leaves a record that is not whole out
-            os.ftruncate(self._file, self._end)
-            os.lseek(self._file, self._end, os.SEEK_SET)

@@ -80,12 +80,3 @@ def paired_p(figures: Figures, others: Figures) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some versions of SciPy warn of small samples; p is then large anyway
         return float(stats.wilcoxon(differences).pvalue)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values corrected for being several (Holm, Scandinavian Journal of Statistics 6, 1979)."""
-    order = np.argsort(p_values)
-    factors = len(p_values) - np.arange(len(p_values))
-    corrected = np.empty(len(p_values))
-    corrected[order] = np.minimum(np.maximum.accumulate(np.asarray(p_values, float)[order] * factors), 1)
-    return [float(p) for p in corrected]

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.metrics.fusion import LOWER_IS_BETTER
+from edgefusion.metrics.resampling import holm
 from runtime.evaluate.entries import Entry
 from runtime.evaluate.measure import Measured, Plan
 from runtime.evaluate.pairs import Subject
 from runtime.evaluate.result import Comparison, Curve, EntryResult, Interval, PairResult, Scene
-from runtime.evaluate.statistics import block_means, bootstrap, holm, paired_p, ranks
+from runtime.evaluate.statistics import block_means, bootstrap, paired_p, ranks
 from runtime.evaluate.sweep import KINDS, Condition
 
 Figures = npt.NDArray[np.float64]

@@ -84,11 +84,10 @@ def _histogram(model: Histogram) -> Iterator[str]:
         yield f"{model.count} durations, and {sum(model.counts.values())} in its buckets"
         return
     try:
-        histogram = LatencyHistogram.from_model(model)
+        again = LatencyHistogram.from_model(model).to_model()
     except InputError as error:
         yield error.what
         return
-    again = histogram.to_model()
     for percent in PERCENTS:
         name = f"p{percent:g}"
         given, worked_out = model.percentiles_ms.get(name), again.percentiles_ms[name]
@@ -114,13 +113,22 @@ def _extremes(model: Histogram) -> Iterator[str]:
 
 
 def _derived(latency: Latency, fusion_fps: float | None) -> Iterator[str]:
-    if latency.interval is not None:
-        jitter = jitter_ms(LatencyHistogram.from_model(latency.interval))
+    intervals = _known(latency.interval)
+    if intervals is not None:
+        jitter = jitter_ms(intervals)
         if (jitter is None) != (latency.jitter_ms is None) or abs((jitter or 0) - (latency.jitter_ms or 0)) > 1e-3:
             yield f"jitter is {_ms(latency.jitter_ms)}, and {_ms(jitter)} by the intervals"
     medians = [each.percentiles_ms.get("p50") or 0.0 for name, each in latency.stages.items() if name in FUSION]
     if fusion_fps is not None and (not sum(medians) or not _near(fusion_fps, 1e3 / sum(medians))):
         yield f"{fusion_fps:g} fps of fusion alone, and stages of {_ms(sum(medians))}"
+
+
+def _known(model: Histogram | None) -> LatencyHistogram | None:
+    """None where there is none, or its buckets are others, of which ``_histogram`` tells."""
+    try:
+        return None if model is None else LatencyHistogram.from_model(model)
+    except InputError:
+        return None
 
 
 def _late(record: RunRecord) -> Iterator[str]:
@@ -132,7 +140,10 @@ def _late(record: RunRecord) -> Iterator[str]:
         if latency.deadline_misses:
             yield f"{latency.deadline_misses} deadlines missed without a deadline"
         return
-    least, most = LatencyHistogram.from_model(latency.published).over(latency.deadline_ms * 1e6)
+    published = _known(latency.published)
+    if published is None:
+        return
+    least, most = published.over(latency.deadline_ms * 1e6)
     most += counts.warm_up + sum(counts.dropped.values())
     slack = _slack(record)
     if not least - slack <= latency.deadline_misses <= most + slack:

@@ -73,7 +73,10 @@ def read_journal(path: Path) -> RunRecord:
             journal.take(line, f"{path} line {number}")
     if header is None or journal.checkpoint is None:
         raise InputError("no frame was recorded yet", where=path, remedy="the run ended in its first second: run again")
-    record = _record(header, journal, journal.checkpoint, going_on=journal.end is None and still_written(path))
+    try:
+        record = _record(header, journal, journal.checkpoint, going_on=journal.end is None and still_written(path))
+    except InputError as error:
+        raise InputError(f"latency of published: {error.what}", where=path, remedy="record again") from error
     check(record, path)
     return record
 

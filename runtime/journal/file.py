@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgefusion.core.errors import MachineError
+from edgefusion.core.files import append
 
 WORTH_LINES = 3
 """A journal of fewer lines holds no frame yet, and nobody misses it."""
@@ -41,15 +42,7 @@ class JournalFile:
         Raises:
             OSError: it could not be written whole; the file ends with the line before.
         """
-        left = memoryview(line)
-        try:
-            while left:
-                left = left[os.write(self._file, left) :]
-        except OSError:
-            os.ftruncate(self._file, self._size)
-            os.lseek(self._file, self._size, os.SEEK_SET)
-            raise
-        self._size += len(line)
+        self._size = append(self._file, line, end=self._size)
 
     def begin(self, line: bytes) -> None:
         """Write the first line, or leave nothing.

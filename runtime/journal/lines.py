@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, TypeAdapter
 
-from runtime.latency import LatencyHistogram
+from runtime.latency import BUCKETS, LatencyHistogram
 from runtime.report.schema import SCHEMA, Counts, Energy, Engine, Latency, Meter, Part, Second, Software, State
 
 
@@ -36,7 +36,7 @@ class Added(Part):
 
     mean_ms: NonNegativeFloat | None = None
     max_ms: NonNegativeFloat | None = None
-    counts: dict[int, NonNegativeInt] = Field(default={})
+    counts: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], NonNegativeInt] = Field(default={})
 
     @classmethod
     def of(cls, histogram: LatencyHistogram) -> Added:

@@ -80,8 +80,8 @@ class Recording:
         now = self._snapshot()
         warmed_up = now.warm_up != self._before.warm_up
         self._spending.begin(now)
-        self._write_step(now, restarted=warmed_up)
-        if warmed_up or self._unsaved >= CHECKPOINT_STEPS:
+        written = self._write_step(now, restarted=warmed_up)
+        if written and (warmed_up or self._unsaved >= CHECKPOINT_STEPS):
             self._write_checkpoint(now)
 
     def remark(self, what: str) -> None:
@@ -111,7 +111,8 @@ class Recording:
         """Close the journal as it is."""
         self._file.close()
 
-    def _write_step(self, now: Snapshot, *, restarted: bool) -> None:
+    def _write_step(self, now: Snapshot, *, restarted: bool) -> bool:
+        """Whether it is written: a checkpoint counts what the steps before it do."""
         t_s = max(round((self._clock() - self._start_ns) / 1e9, 3), round(self._t_s + 0.001, 3))
         before = self._before
         added = now.published.copy() if restarted else now.published.since(before.published)
@@ -126,11 +127,12 @@ class Recording:
             latency=Added.of(added),
         )
         if not self._write(step):
-            return
+            return False
         self._before, self._t_s, self._frames = now, t_s, max(now.frames, self._frames)
         self._steps, self._unsaved = self._steps + 1, self._unsaved + 1
         if self._steps % LEVEL_STEPS == 0:
             self.step_s *= 2
+        return True
 
     def _second(self, t_s: float, frames: int, dropped: int, added: LatencyHistogram) -> Second:
         percentiles = added.summary(50, 99)

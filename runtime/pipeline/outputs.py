@@ -119,10 +119,12 @@ class Outputs:
         Raises:
             EdgeFusionError: a sink failed at its end, and it was the only output, or the run is not live.
         """
-        for thread in self._threads:
-            thread.close()
-        self._part_with_failed()
-        self._end()
+        try:
+            for thread in self._threads:
+                thread.close()
+            self._part_with_failed()
+        finally:
+            self._end()
 
     def abandon(self) -> None:
         """Leave nothing unfinished under a final name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -25,10 +26,8 @@ class Sampler(AbstractContextManager["Sampler"]):
     def __init__(self, meters: Sequence[Meter]) -> None:
         """``meters`` may be empty: then nothing is measured."""
         self._watches = [Watch(meter) for meter in meters]
-        self._started = 0.0
 
     def __enter__(self) -> Sampler:
-        self._started = time.monotonic()
         for watch in self._watches:
             watch.start()
         return self
@@ -54,10 +53,17 @@ class Sampler(AbstractContextManager["Sampler"]):
         measured = [watch.so_far(timestamp_ns, _patience_s(watch)) for watch in self._watches]
         return [meter for meter in measured if meter is not None]
 
-    def measure_idle(self, seconds: float) -> None:
-        """Wait, and take what is drawn meanwhile as the baseline of everything that ``end`` returns from now on."""
+    def measure_idle(self, seconds: float, stop: threading.Event) -> None:
+        """Wait, and take what is drawn meanwhile as the baseline of everything that ``end`` returns from now on.
+
+        Args:
+            seconds: to wait; not at all where nothing is measured.
+            stop: ends it early.
+        """
+        if not self._watches:
+            return
         self.begin(time.monotonic_ns())
-        time.sleep(seconds)
+        stop.wait(seconds)
         now = time.monotonic_ns()
         for watch in self._watches:
             watch.set_idle(now, _patience_s(watch))
@@ -65,12 +71,6 @@ class Sampler(AbstractContextManager["Sampler"]):
     def second(self) -> dict[str, tuple[float, float, float]]:
         """(min, mean, max) in mW by METER/RAIL since the last call; a rail that could not be read is missing."""
         return {name: values for watch in self._watches for name, values in watch.second().items()}
-
-    @property
-    def overhead(self) -> float:
-        """Processors that reading has taken since the start: 0.01 is one hundredth of one."""
-        passed_s = time.monotonic() - self._started
-        return sum(watch.cpu_s for watch in self._watches) / passed_s
 
 
 def _patience_s(watch: Watch) -> float:

@@ -10,7 +10,6 @@ from typing import Protocol
 
 from runtime import run as room
 from runtime.machine.readings import Readings
-from runtime.power.meters import find_meters
 from runtime.preview import Show
 
 
@@ -35,10 +34,7 @@ class MachineBench:
     """Runs in this process, on this machine."""
 
     def __init__(self) -> None:
-        meters = find_meters()
-        for meter in meters:
-            meter.close()
-        self._metered, self._idle_s = bool(meters), 0.0
+        self._idle_s = 0.0
 
     def temperatures_c(self) -> Mapping[str, float]:
         """See ``Bench``."""
@@ -46,8 +42,8 @@ class MachineBench:
             return readings.read().temperatures_c
 
     def rest(self, seconds: float, stop: threading.Event) -> None:
-        """See ``Bench``: the run itself rests first, for its meters are open then; without a meter there is no need."""
-        self._idle_s = seconds if self._metered else 0.0
+        """See ``Bench``: the run itself rests first, for its meters are open then; without one it does not."""
+        self._idle_s = seconds
 
     def run(self, settings: room.RunSettings, *, show: Show, stop: threading.Event) -> bool:
         """See ``Bench``."""

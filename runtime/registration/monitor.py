@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from edgefusion.core.frames import Form
 from edgefusion.core.geometry import Matrix
 from edgefusion.core.rig import Drift
 from edgefusion.kernels.cpu import SamplingTable
-from edgefusion.kernels.layout import Form
 from runtime import log
 from runtime.fusion import Fusion
 from runtime.registration.allowance import Allowance

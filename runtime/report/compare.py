@@ -9,8 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.metrics.resampling import LEVEL
-from runtime.evaluate.statistics import holm
+from edgefusion.metrics.resampling import LEVEL, holm
 from runtime.report.differences import warnings_between
 from runtime.report.figures import FIGURES, Figure, power_w, seconds_of
 from runtime.report.histograms import buckets

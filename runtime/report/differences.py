@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from runtime.report.figures import main_meter, seconds_of
+from runtime.report.figures import main_meters, seconds_of
 from runtime.report.numbers import duration, short, signed
 from runtime.report.schema import RunRecord
 
@@ -33,8 +33,8 @@ FACTS: dict[str, Callable[[RunRecord], object]] = {
     "pace": lambda run: f"{short(run.paced_fps)} fps" if run.paced_fps else "none",
     "deadline": lambda run: f"{short(run.latency.deadline_ms)} ms" if run.latency.deadline_ms else "none",
     "start of latency": lambda run: run.latency.since,
-    "meter": lambda run: meter.name if (meter := main_meter(run)) else "none",
-    "scope of power": lambda run: meter.scope if (meter := main_meter(run)) else "not measured",
+    "meter": lambda run: " + ".join(meter.name for meter in main_meters(run)) or "none",
+    "scope of power": lambda run: " + ".join(meter.scope for meter in main_meters(run)) or "not measured",
     "JetPack": lambda run: run.software.jetpack,
     "driver": lambda run: run.software.driver,
     "edgefusion": lambda run: run.software.edgefusion,

@@ -34,11 +34,11 @@ def percentile(histogram: Histogram | None, name: str) -> float | None:
     return histogram.percentiles_ms.get(name) if histogram else None
 
 
-def main_meter(record: RunRecord) -> Meter | None:
-    """The meter that energy is told by; the first that measured something where none is."""
-    wanted = record.energy.meter if record.energy else None
+def main_meters(record: RunRecord) -> list[Meter]:
+    """The meters that energy is told by, on a desktop two; the first that measured something where none is."""
+    wanted = record.energy.meter.split(" + ") if record.energy else []
     known = [meter for meter in record.meters if meter.joules is not None or meter.rails]
-    return next((meter for meter in known if meter.name == wanted), known[0] if known else None)
+    return [meter for meter in known if meter.name in wanted] or known[:1]
 
 
 def total_rails(meter: Meter) -> list[str]:
@@ -47,10 +47,13 @@ def total_rails(meter: Meter) -> list[str]:
 
 
 def mean_w(record: RunRecord) -> float | None:
-    """Mean power of the main meter's total."""
-    meter = main_meter(record)
-    if meter is None:
-        return None
+    """Mean power of the main meters' totals together."""
+    means = [_mean_w(meter) for meter in main_meters(record)]
+    known = [mean for mean in means if mean is not None]
+    return sum(known) if known and len(known) == len(means) else None
+
+
+def _mean_w(meter: Meter) -> float | None:
     means = {rail.name: rail.mean_mw for rail in meter.rails}
     known = [means[name] for name in total_rails(meter) if name in means]
     return sum(known) / 1e3 if known else None
@@ -62,9 +65,8 @@ def seconds_of(record: RunRecord) -> list[Second]:
 
 
 def power_w(record: RunRecord) -> list[float | None]:
-    """Mean power of the main meter's total in each entry of the timeline."""
-    meter = main_meter(record)
-    names = [f"{meter.name}/{rail}" for rail in total_rails(meter)] if meter else []
+    """Mean power of the main meters' totals together in each entry of the timeline."""
+    names = [f"{meter.name}/{rail}" for meter in main_meters(record) for rail in total_rails(meter)]
     return [_sum_w(second, names) for second in seconds_of(record)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from runtime.report.figures import figures, main_meter, mean_w, percentile, seconds_of, throttles
+from runtime.report.figures import figures, main_meters, mean_w, percentile, seconds_of, throttles
 from runtime.report.histograms import needed
 from runtime.report.numbers import duration, percent, plural, short, whole
 from runtime.report.schema import Histogram, RunRecord
@@ -66,8 +66,8 @@ def _misses(record: RunRecord) -> str:
 def _cost(record: RunRecord) -> str:
     if record.energy:
         return f"{short(record.energy.gross_mj / 1e3)} J/frame ({record.energy.scope})"
-    watts, meter = mean_w(record), main_meter(record)
-    return f"{short(watts)} W ({meter.scope})" if watts is not None and meter else "power not measured"
+    watts, scope = mean_w(record), " + ".join(meter.scope for meter in main_meters(record))
+    return f"{short(watts)} W ({scope})" if watts is not None else "power not measured"
 
 
 def stage_means(record: RunRecord) -> dict[str, float]:
@@ -225,15 +225,14 @@ def _cautions(record: RunRecord) -> Iterator[str]:
 
 
 def _power_cautions(record: RunRecord) -> Iterator[str]:
-    meter = main_meter(record)
-    if meter is None:
-        return
-    if meter.total is None:
-        yield f"No rail is the total: energy is the sum of {', '.join(meter.summed)}, less than the supply delivers."
-    if meter.coverage < ENOUGH_COVERAGE:
-        yield f"{meter.name}: readings span {percent(meter.coverage)} of the run; the gaps are not in the energy."
-    for remark in meter.remarks:
-        yield f"{meter.name}: {remark}"
+    for meter in main_meters(record):
+        if meter.total is None and meter.summed:
+            sum_of = ", ".join(meter.summed)
+            yield f"No rail is the total: energy is the sum of {sum_of}, less than the supply delivers."
+        if meter.coverage < ENOUGH_COVERAGE:
+            yield f"{meter.name}: readings span {percent(meter.coverage)} of the run; the gaps are not in the energy."
+        for remark in meter.remarks:
+            yield f"{meter.name}: {remark}"
 
 
 def hidden_percentiles(histogram: Histogram) -> str:

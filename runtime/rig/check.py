@@ -21,12 +21,6 @@ from runtime.sinks import check_output
 LITTLE_COVERAGE = 0.5
 """Less of the visible image than this is worth a warning: a registration of other sizes, or upside down."""
 
-EVEN = {
-    PixelFormat.NV12: ("width and height", 2, 2),
-    PixelFormat.YUYV: ("width", 2, 1),
-    PixelFormat.UYVY: ("width", 2, 1),
-}
-
 
 def check_static(path: Path, examined: Examined) -> RigReport:
     """Everything that is wrong with a rig.toml, or worth knowing about it, without opening anything."""
@@ -67,9 +61,9 @@ def _cameras(rig: Rig, say: Say) -> Iterator[Finding]:
 
 
 def _even(side: Side, camera: Camera, say: Say) -> Iterator[Finding]:
-    name, *steps = EVEN.get(camera.format, ("", 1, 1))
-    if any(length % step for length, step in zip(camera.size_px, steps, strict=True)):
-        width, height = camera.size_px
+    width, height = camera.size_px
+    if not camera.format.fits(width, height):
+        name = "width and height" if camera.format is PixelFormat.NV12 else "width"
         yield say("error", f"{side}.size_px", f"{camera.format.value} needs an even {name}, not {width}x{height}")
 
 

@@ -18,6 +18,7 @@ from rig_files import write_rig
 
 from edgefusion.core.errors import MachineError, UsageError
 from runtime.gauges import Gauges
+from runtime.latency import LatencyHistogram
 from runtime.live_metrics import Collector, parse_address, serve_metrics
 
 pytest.importorskip("prometheus_client")
@@ -134,6 +135,25 @@ def test_buckets_hold_the_durations_below_their_bound() -> None:
         ]
         assert np.sum(durations <= 0.985 * bound) <= found <= np.sum(durations <= 1.015 * bound)
     assert value(scraped, "edgefusion_latency_seconds_sum") == pytest.approx(durations.sum(), rel=1e-6)
+
+
+class Busy(LatencyHistogram):
+    """One that the loop adds to whenever its buckets were just read."""
+
+    @property
+    def counts(self) -> dict[int, int]:
+        found = super().counts
+        self.add(3 * 10**6)
+        return found
+
+
+def test_a_histogram_is_whole_while_the_loop_adds_to_it() -> None:
+    run = Run([])
+    run.lane.statistics.latency = Busy()
+    run.lane.statistics.latency.add(3 * 10**6)
+    scraped = in_this_process(run)
+    count = value(scraped, "edgefusion_latency_seconds_count")
+    assert value(scraped, "edgefusion_latency_seconds_sum") == pytest.approx(count * 0.003)
 
 
 def test_every_metric_of_the_dashboard_exists() -> None:

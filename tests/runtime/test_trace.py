@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lanes import Run, pairs
+from little_disk import full_disk
 from live_rigs import Live
 from rig_files import write_rig
 
@@ -200,6 +202,14 @@ def test_names_need_not_be_plain(tmp_path: Path) -> None:
 def test_a_full_disk_ends_the_trace_and_not_the_run() -> None:
     with Trace(Path("/dev/full")) as trace:
         trace.rig("front", since="exposure").timed(turn_at(1_000_000))
+
+
+def test_a_disk_that_takes_half_of_an_event_leaves_whole_ones(tmp_path: Path) -> None:
+    with ExitStack() as stack, Trace(path := tmp_path / "trace.json") as trace:
+        stack.enter_context(full_disk(path, room=100))  # until the trace has ended
+        trace.rig("front", since="exposure").timed(turn_at(1_000_000))
+    check_format(events := json.loads(path.read_text() + "]"))
+    assert [event["args"]["name"] for event in events] == ["edgefusion"]
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:

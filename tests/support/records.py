@@ -38,6 +38,8 @@ STAGES = {
 """Median in ms, and spread of the logarithm."""
 NX_RAILS = {"VDD_IN": 12_400.0, "VDD_CPU_GPU_CV": 6_100.0, "VDD_SOC": 2_900.0}
 AGX_RAILS = {"VDD_GPU_SOC": 9_800.0, "VDD_CPU_CV": 3_300.0, "VIN_SYS_5V0": 4_700.0, "VDDQ_VDD2_1V8AO": 1_500.0}
+DESKTOP_RAILS = {"GPU": 80_000.0, "package-0": 25_000.0}
+DESKTOP_METERS = {"GPU": ("nvml", "GPU board"), "package-0": ("rapl", "package")}
 Floats = npt.NDArray[np.float64]
 
 
@@ -170,6 +172,33 @@ def without_power(**changes: Any) -> RunRecord:
 def summed_rails(**changes: Any) -> RunRecord:
     """An AGX Orin, where no rail is the total."""
     return record(**{"rails": AGX_RAILS, "total": None, **changes})
+
+
+def desktop(**changes: Any) -> RunRecord:
+    """A desktop: its GPU and its processor have a meter each, and energy is of both together."""
+    run = record(rails=DESKTOP_RAILS, total=None)
+    assert run.timeline
+    assert run.energy
+    (both,), of = run.meters, {f"hwmon/{rail}": f"{name}/{rail}" for rail, (name, _) in DESKTOP_METERS.items()}
+    meters = [
+        both.model_copy(
+            update={
+                "name": DESKTOP_METERS[rail.name][0], "scope": DESKTOP_METERS[rail.name][1], "total": rail.name,
+                "summed": [], "joules": rail.joules, "idle_mw": rail.idle_mw, "rails": [rail],
+            }
+        )
+        for rail in both.rails
+    ]  # fmt: skip
+    seconds = [
+        second.model_copy(update={"rails_mw": {of[name]: mw for name, mw in second.rails_mw.items()}})
+        for second in run.timeline.seconds
+    ]
+    parts = {
+        "meters": meters,
+        "energy": run.energy.model_copy(update={"meter": "nvml + rapl", "scope": "GPU board + package"}),
+        "timeline": run.timeline.model_copy(update={"seconds": seconds}),
+    }
+    return run.model_copy(update={**parts, **changes})
 
 
 def throttled(**changes: Any) -> RunRecord:

@@ -8,10 +8,11 @@ from calibrate.page import SHARED
 from calibrate.rig.checking import Checked
 from calibrate.rig.job import Result
 from calibrate.rig.page import charts, overlays
-from calibrate.rig.survey import SIDES, Survey
+from calibrate.rig.survey import Survey
 from calibrate.rig.targetless import Drive
 from calibrate.rig.text import VERDICTS, facts, offset_words, parallax_words
 from edgefusion.pages import render_page
+from edgefusion.recordings.pairing import SIDES
 
 OVERLAYS = 6
 

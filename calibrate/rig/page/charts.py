@@ -11,7 +11,7 @@ from calibrate.page.axis import Axis
 from calibrate.rig.checking import Checked
 from calibrate.rig.job import Parallax, Result
 from calibrate.rig.offset import MOST_LAG
-from calibrate.rig.survey import SIDES
+from edgefusion.recordings.pairing import SIDES
 
 LENGTHEN = 40
 """Residual vectors are drawn so many times as long as they are."""

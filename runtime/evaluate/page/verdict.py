@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgefusion.metrics.resampling import holm
 from runtime.evaluate.page.numbers import fixed, percent, plural, signed
 from runtime.evaluate.result import (
     Braking,
@@ -18,7 +19,7 @@ from runtime.evaluate.result import (
     Stability,
     Tracking,
 )
-from runtime.evaluate.statistics import Figures, block_means, holm, paired_p
+from runtime.evaluate.statistics import Figures, block_means, paired_p
 from runtime.evaluate.text import SIGNIFICANT
 
 FEW_PAIRS = 20

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from runtime.report.figures import main_meter, total_rails
+from runtime.report.figures import main_meters, total_rails
 from runtime.report.numbers import short
 from runtime.report.page.chart import LEFT, RIGHT, Chart, Key, colour, drawing
 from runtime.report.page.svg import ROW_PX, Axis, Point, band, below, beside, legend, line, path, tag, upper
@@ -99,7 +99,7 @@ def power_over_time(record: RunRecord) -> Chart | None:
     bottom = top - GAP_PX
     marks = throttle_marks(record, when.axis, FIRST_TOP, bottom)
     parts = [*marks, *parts, below(when.axis, bottom, when.title, scale=when.scale)]
-    names = [panel.heading for panel in panels]
+    names = list(dict.fromkeys(panel.heading for panel in panels))
     title = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
     title = f"{title[0].upper()}{title[1:]} over time"
     keys = [Key("throttle", "throttled")] if marks else []
@@ -113,9 +113,8 @@ def power_over_time(record: RunRecord) -> Chart | None:
 
 
 def _panels(record: RunRecord, timeline: Timeline, when: Times) -> Iterator[Panel]:
-    meter = main_meter(record)
-    if meter and has_any(record, lambda second: second.rails_mw):
-        yield _power_panel(meter, timeline, when)
+    if has_any(record, lambda second: second.rails_mw):
+        yield from (_power_panel(meter, timeline, when) for meter in main_meters(record))
     if has_any(record, lambda second: second.temperatures_c):
         yield _named(timeline, when, "temperatures", "°C", lambda second: second.temperatures_c, from_nought=False)
     if has_any(record, lambda second: second.clocks_mhz):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from edgefusion.metrics.resampling import draw_counts
-from runtime.evaluate.statistics import block_means, bootstrap, holm, paired_p, ranks
+from edgefusion.metrics.resampling import draw_counts, holm
+from runtime.evaluate.statistics import block_means, bootstrap, paired_p, ranks
 
 
 def test_the_interval_is_that_of_scipys_percentile_bootstrap() -> None:

@@ -123,6 +123,18 @@ def test_a_journal_of_another_schema_is_refused(journal: Path) -> None:
         load_record(journal)
 
 
+def test_a_journal_of_other_buckets_is_refused(journal: Path) -> None:
+    content = journal.read_bytes()
+    journal.write_bytes(content.replace(b'"per_octave":64', b'"per_octave":32'))
+    with pytest.raises(InputError, match="latency of published: a histogram from 1000 ns with 32") as refused:
+        load_record(journal)
+    assert refused.value.where == str(journal)
+    first = content.index(b'"counts":{"')
+    journal.write_bytes(content[:first] + b'"counts":{"99999":1,"' + content[first + len(b'"counts":{"') :])
+    with pytest.raises(InputError, match=r"run\.jsonl line .*99999"):
+        load_record(journal)
+
+
 def test_an_edited_journal_is_refused(journal: Path) -> None:
     journal.write_bytes(journal.read_bytes().replace(b'"frames":30', b'"frames":60'))
     with pytest.raises(InputError, match="contradict each other"):
@@ -233,6 +245,14 @@ EDITS: dict[str, tuple[Callable[[Raw], None], str]] = {
     "mean": (put("latency", "published", "mean_ms", value=5.0), "a mean of 5 ms"),
     "stage": (put("latency", "stages", "pack", "percentiles_ms", "p50", value=0.5), "latency of pack: p50"),
     "buckets": (put("latency", "skew", "per_octave", value=32), "latency of skew: a histogram from 1000 ns with 32"),
+    "buckets of intervals": (
+        put("latency", "interval", "per_octave", value=32),
+        "latency of interval: a histogram from",
+    ),
+    "buckets of latency": (
+        put("latency", "published", "floor_ns", value=7),
+        "latency of published: a histogram from 7 ns",
+    ),
     "jitter": (put("latency", "jitter_ms", value=90.0), "jitter is 90 ms"),
     "fusion": (put("fusion_fps", value=900.0), "900 fps of fusion alone"),
     "misses": (put("latency", "deadline_misses", value=1100), "1100 deadlines missed"),

@@ -4,31 +4,21 @@ import json
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from journals import LongRehearsal, Rehearsal, record_of
+from little_disk import full_disk
 
 from edgefusion.core.errors import MachineError, UsageError
 from runtime.journal import recording as recording_module
 from runtime.journal.compact import compact
 from runtime.journal.load import load_record
 from runtime.journal.recording import journal_path
-from runtime.report.schema import RunRecord
-
-
-@contextmanager
-def full_disk(path: Path, *, room: int = 10) -> Iterator[None]:
-    """No file grows more than ``room`` bytes beyond the size that this one has."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+from runtime.report.schema import Meter, RunRecord
 
 
 def record_long(tmp_path: Path, *, seconds: int, watch: Callable[[Path], None] = Path.stat) -> tuple[int, RunRecord]:
@@ -142,6 +132,27 @@ def test_a_disk_that_stays_full_leaves_a_journal_that_can_be_read(tmp_path: Path
             recording.end("complete")
     record = load_record(path)
     assert (record.state, record.counts.published) == ("killed", 30)
+
+
+class RoomIsMade(Rehearsal):
+    """Its disk has room again between a step and the checkpoint after it."""
+
+    def so_far(self, timestamp_ns: int) -> list[Meter]:
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        return super().so_far(timestamp_ns)
+
+
+def test_a_step_that_could_not_be_written_has_no_checkpoint(tmp_path: Path) -> None:
+    path, run = tmp_path / "run.jsonl", RoomIsMade()
+    recording = run.recording(path)
+    for _ in range(3):
+        run.drive(1)
+        recording.step()
+    run.drive(1)
+    with full_disk(path), suppress(MachineError):
+        recording.end("complete")
+    assert load_record(path).counts.published == 90
 
 
 def test_an_end_without_its_checkpoint_is_an_end(tmp_path: Path) -> None:

@@ -95,10 +95,22 @@ def test_a_known_curve_is_integrated_to_within_a_hundredth(module: str, rail: st
     assert meter["scope"] == scope
 
 
+def test_idling_ends_when_the_run_is_stopped_and_nobody_idles_without_a_meter(tmp_path: Path) -> None:
+    jetson_sysfs.write_files(tmp_path, "agx-orin-64")
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    began = time.monotonic()
+    with Sampler(find_meters(tmp_path, ["hwmon"])) as sampler:
+        sampler.measure_idle(60, stop)
+    with Sampler([]) as sampler:
+        sampler.measure_idle(60, threading.Event())
+    assert time.monotonic() - began < 20
+
+
 def test_the_sum_of_an_agx_orin_counts_memory_once(tmp_path: Path) -> None:
     jetson_sysfs.write_files(tmp_path, "agx-orin-64")
     with Sampler(find_meters(tmp_path, ["hwmon"])) as sampler:
-        sampler.measure_idle(0.2)
+        sampler.measure_idle(0.2, threading.Event())
         sampler.begin(time.monotonic_ns())
         time.sleep(0.3)
         (meter,) = sampler.end(time.monotonic_ns())

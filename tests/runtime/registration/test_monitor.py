@@ -88,7 +88,7 @@ class Loop:
 
     def __exit__(self, *reason: object) -> None:
         self.monitor.__exit__(*reason)
-        self.lane.finish(interrupted=False)
+        self.lane.finish()
         self.fusion.close()
 
     @property

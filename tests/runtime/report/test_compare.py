@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from records import complete, killed, record, short_run, summed_rails, throttled, without_power
+from records import complete, desktop, killed, record, short_run, summed_rails, throttled, without_power
 
 from runtime.report.compare import Comparison, Difference, block_length, compare
 from runtime.report.schema import RunRecord
@@ -93,6 +93,9 @@ def test_warnings_of_state_length_scope_and_warmth() -> None:
     assert "this run was killed after 240 s" in text
     assert "lengths differ: 240 s here, 600 s in the first run" in text
     assert "scope of power differs: sum of rails here, module input" in "\n".join(one(summed_rails()).warnings)
+    text = "\n".join(one(desktop()).warnings)
+    assert "meter differs: nvml + rapl here, hwmon in the first run" in text
+    assert "scope of power differs: GPU board + package here, module input in the first run" in text
     assert FIRST.timeline
     warm = [one.model_copy(update={"temperatures_c": {"gpu": 70.0}}) for one in FIRST.timeline.seconds]
     hot = complete(timeline=FIRST.timeline.model_copy(update={"seconds": warm}))

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from records import complete, histogram, killed, record, short_run, summed_rails, throttled, without_power
+from records import complete, desktop, histogram, killed, record, short_run, summed_rails, throttled, without_power
 
 from runtime.report.compare import compare
 from runtime.report.gates import judge, parse_gate
@@ -14,7 +14,7 @@ from runtime.report.result import Report
 from runtime.report.schema import Engine, RunRecord
 
 HOSTILE = '"><script>alert(1)</script><img src="http://evil/x.png" onerror=alert(2)>&amp;\'{{ 7*7 }}'
-KINDS = [complete, killed, without_power, summed_rails, throttled, short_run]
+KINDS = [complete, killed, without_power, summed_rails, desktop, throttled, short_run]
 
 
 class Page(HTMLParser):
@@ -52,6 +52,14 @@ def test_every_kind_of_run_makes_a_page(kind) -> None:
     for tag, facts in found.elements:
         if tag == "path":
             assert "nan" not in (facts["d"] or "")
+
+
+def test_each_meter_of_a_desktop_has_its_panel_of_power() -> None:
+    found = page(desktop()).text
+    assert found.count("power, W (GPU board)") == found.count("power, W (package)") == 1
+    assert "total: GPU (nvml)" in found
+    assert "total: package-0 (rapl)" in found
+    assert "Power, temperatures, clocks and load over time" in found
 
 
 def test_charts_are_named_and_have_axes_units_legends_and_tables() -> None:

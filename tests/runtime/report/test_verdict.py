@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from records import complete, histogram, killed, record, short_run, summed_rails, throttled, without_power
+from records import complete, desktop, histogram, killed, record, short_run, summed_rails, throttled, without_power
 
+from runtime.report.figures import figures, power_w
 from runtime.report.schema import Meter, Rail, RunRecord
 from runtime.report.verdict import bound, headline, verdict
 
@@ -63,6 +64,32 @@ def test_a_sum_of_rails_is_no_total() -> None:
     found = verdict(summed_rails())
     assert "J/frame (sum of rails)" in found.headline
     assert any("VDD_GPU_SOC" in caution and "less than the supply" in caution for caution in found.cautions)
+
+
+def test_rails_that_nothing_is_known_of_are_no_sum() -> None:
+    rails = [Rail(name=name, joules=10.0, mean_mw=1e3, min_mw=9e2, max_mw=2e3) for name in ("A", "B")]
+    meter = Meter(
+        name="hwmon", scope="rails", total=None, interval_ms=2, samples=9, missed=0, coverage=1.0,
+        joules=None, rails=rails,
+    )  # fmt: skip
+    assert not [text for text in verdict(complete(meters=[meter], energy=None)).cautions if "sum of" in text]
+
+
+def test_power_of_a_desktop_is_of_gpu_and_processor_together() -> None:
+    run = desktop()
+    assert run.energy
+    found = figures(run)
+    of_energy = run.energy.gross_mj / 1e3 * run.energy.frames / run.seconds
+    assert found["w_mean"] == pytest.approx(of_energy)
+    assert found["w_mean"] == pytest.approx(sum(meter.rails[0].mean_mw for meter in run.meters) / 1e3)
+    assert run.timeline
+    seconds = [(second.rails_mw["nvml/GPU"][1] + second.rails_mw["rapl/package-0"][1]) / 1e3
+               for second in run.timeline.seconds]  # fmt: skip
+    assert power_w(run) == pytest.approx(seconds)
+    assert found["w_max"] == pytest.approx(max(seconds))
+    few = [meter.model_copy(update={"coverage": 0.92}) for meter in run.meters]
+    cautions = [text for text in verdict(desktop(meters=few)).cautions if "readings span 92 %" in text]
+    assert [text.split(":")[0] for text in cautions] == ["nvml", "rapl"]
 
 
 def test_throttling_stands_in_the_sentence() -> None:
