@@ -11,37 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rig_files import write_rig
 from waiting import until
 
 import edgefusion as ef
 from edgefusion.ring.status import read_status
-
-RIG = """
-name = "{name}"
-registration = [[0.6, 0, 1], [0, 0.6, 1], [0, 0, 1]]
-[visible]
-size_px = [64, 48]
-format = "YUYV"
-fps = 60
-buffers = 8
-device = "simulated:seed={seed},prerender=6"
-[thermal]
-size_px = [40, 32]
-format = "Y16"
-bits = 14
-fps = 60
-buffers = 8
-device = "{thermal}"
-{more}
-"""
-
-
-def write_rig(
-    folder: Path, name: str, *, seed: int = 1, more: str = "", thermal: str = "simulated:seed=1,prerender=6"
-) -> Path:
-    path = folder / f"{name}.toml"
-    path.write_text(RIG.format(name=name, seed=seed, more=more, thermal=thermal))
-    return path
 
 
 def ring(name: str, **more: str) -> str:
@@ -79,7 +53,7 @@ def until_frames(name: str, count: int, process: subprocess.Popen[str]) -> None:
 
 
 def test_frames_come_out_of_the_ring_in_order(start: Start, tmp_path: Path, ring_name: str) -> None:
-    process = start("--rig", write_rig(tmp_path, "front", more=ring(ring_name)), "--json")
+    process = start("--rig", write_rig(tmp_path / "front.toml", more=ring(ring_name)), "--json")
     until_frames(ring_name, 5, process)
     with ef.subscribe(ring_name, timeout_s=20, every=True) as frames:
         seen = []
@@ -104,7 +78,7 @@ def test_a_signal_ends_it_soon_and_its_video_is_whole(
     start: Start, tmp_path: Path, ring_name: str, number: int
 ) -> None:
     video = tmp_path / "fused.mp4"
-    process = start("--rig", write_rig(tmp_path, "front", more=ring(ring_name)), "--output", video)
+    process = start("--rig", write_rig(tmp_path / "front.toml", more=ring(ring_name)), "--output", video)
     until_frames(ring_name, 30, process)
     process.send_signal(number)
     code, out, err = ended(process, 30)
@@ -115,7 +89,7 @@ def test_a_signal_ends_it_soon_and_its_video_is_whole(
 
 
 def test_the_log_has_a_line_for_each_change_as_json(start: Start, tmp_path: Path) -> None:
-    process = start("--rig", write_rig(tmp_path, "front"), "--frames", 20, "--log", "json")
+    process = start("--rig", write_rig(tmp_path / "front.toml"), "--frames", 20, "--log", "json")
     code, _, err = ended(process)
     lines = [json.loads(line) for line in err.splitlines()]
     assert code == 0
@@ -126,12 +100,9 @@ def test_the_log_has_a_line_for_each_change_as_json(start: Start, tmp_path: Path
 
 def test_several_rigs_take_turns(start: Start, tmp_path: Path, ring_name: str) -> None:
     rigs = [
-        write_rig(
-            tmp_path, name, seed=seed,
-            thermal=f"simulated:seed={seed},prerender=6", more=ring(f"{ring_name}-{name}"),
-        )
+        write_rig(tmp_path / f"{name}.toml", name=name, seed=seed, more=ring(f"{ring_name}-{name}"))
         for seed, name in enumerate(("front", "rear"), 1)
-    ]  # fmt: skip
+    ]
     process = start("--rig", rigs[0], "--rig", rigs[1], "--frames", 60, "--json")
     code, out, err = ended(process)
     assert code == 0, err
@@ -148,7 +119,7 @@ def test_systemd_is_told_when_it_is_ready_and_that_it_lives(start: Start, tmp_pa
         listener.bind(str(address))
         listener.settimeout(60)
         environment = {**os.environ, "NOTIFY_SOCKET": str(address)}
-        process = start("--rig", write_rig(tmp_path, "front", more=ring(ring_name)), env=environment)
+        process = start("--rig", write_rig(tmp_path / "front.toml", more=ring(ring_name)), env=environment)
         heard = [listener.recv(4096).decode()]
         while "WATCHDOG=1" not in heard[-1]:
             heard.append(listener.recv(4096).decode())
@@ -170,13 +141,13 @@ def test_systemd_is_told_when_it_is_ready_and_that_it_lives(start: Start, tmp_pa
     ],
 )
 def test_what_is_wrong_with_a_rig_is_said(start: Start, tmp_path: Path, more: str, code: int, words: str) -> None:
-    found, _, err = ended(start("--rig", write_rig(tmp_path, "front", more=more), cwd=tmp_path))
+    found, _, err = ended(start("--rig", write_rig(tmp_path / "front.toml", more=more), cwd=tmp_path))
     assert (found, words in err) == (code, True), err
     assert "Traceback" not in err
 
 
 def test_the_name_of_a_running_ring_is_taken(start: Start, tmp_path: Path, ring_name: str) -> None:
-    path = write_rig(tmp_path, "front", more=ring(ring_name))
+    path = write_rig(tmp_path / "front.toml", more=ring(ring_name))
     first = start("--rig", path)
     until_frames(ring_name, 1, first)
     code, _, err = ended(start("--rig", path))
@@ -185,7 +156,7 @@ def test_the_name_of_a_running_ring_is_taken(start: Start, tmp_path: Path, ring_
 
 
 def test_a_killed_run_leaves_nothing_in_the_way(start: Start, tmp_path: Path, ring_name: str) -> None:
-    path = write_rig(tmp_path, "front", more=ring(ring_name))
+    path = write_rig(tmp_path / "front.toml", more=ring(ring_name))
     first = start("--rig", path)
     until_frames(ring_name, 1, first)
     first.kill()
@@ -195,9 +166,8 @@ def test_a_killed_run_leaves_nothing_in_the_way(start: Start, tmp_path: Path, ri
 
 def test_an_output_that_fails_leaves_the_others_running(start: Start, tmp_path: Path, ring_name: str) -> None:
     (tmp_path / "pictures").mkdir()
-    process = start(
-        "--rig", write_rig(tmp_path, "front", more=ring(ring_name)), "--output", tmp_path / "pictures", "--log", "json"
-    )
+    rig = write_rig(tmp_path / "front.toml", more=ring(ring_name))
+    process = start("--rig", rig, "--output", tmp_path / "pictures", "--log", "json")
     until_frames(ring_name, 5, process)
     (tmp_path / "pictures").rename(tmp_path / "gone")
     before = read_status(ring_name).published

@@ -12,19 +12,19 @@ size_px = [64, 48]
 format = "YUYV"
 fps = 60
 buffers = 8
-device = "simulated:seed=1,prerender=6"
+device = "simulated:seed={seed},prerender=6"
 [thermal]
 size_px = [40, 32]
 format = "Y16"
 bits = 14
 fps = 60
 buffers = 8
-device = "simulated:seed=1,prerender=6"
+device = "simulated:seed={seed},prerender=6"
 {more}
 """
 
 
-def write_rig(path: Path, *, name: str = "front", more: str = "") -> Path:
+def write_rig(path: Path, *, name: str = "front", seed: int = 1, more: str = "") -> Path:
     """The file of a rig that runs at 60 fps; ``more`` is appended."""
-    path.write_text(RIG.format(name=name, more=more))
+    path.write_text(RIG.format(name=name, seed=seed, more=more))
     return path
