@@ -21,8 +21,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+from clips import CLIPS
 from registration_cases import (
-    CLIPS,
     LENSES,
     Answer,
     Pairs,

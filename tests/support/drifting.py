@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from clips import clip_reader
 
 from edgefusion.core.bundle import load_bundle
 from edgefusion.core.frames import FramePair
@@ -17,13 +18,12 @@ from edgefusion.core.rig import Drift, registered
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.inputs import InputPacker, Registration
 from edgefusion.kernels.layout import tensor_size
-from edgefusion.recordings.video import VideoReader
+from edgefusion.recordings.pairing import SIDES
 from runtime.registration.allowance import Allowance
 from runtime.registration.monitor import TICK_S
 from runtime.registration.sample import chosen, measure
 from runtime.registration.watch import Watch
 
-CLIPS = ("0111_1716", "0113_1714", "0117_1605")
 FPS = 30.0
 CPU_S = 0.03
 """What a measurement is taken to cost, whatever this machine does meanwhile."""
@@ -36,7 +36,7 @@ Path_ = Callable[[float], tuple[float, float]]
 
 
 def clip(data: Path, name: str) -> Iterator[FramePair]:
-    sides = [VideoReader(data / "recordings" / "m3svd" / kind / f"{name}.mp4", kind) for kind in ("visible", "thermal")]  # type: ignore[arg-type]
+    sides = [clip_reader(data, name, kind) for kind in SIDES]
     yield from (FramePair(visible, thermal) for visible, thermal in zip(*sides, strict=True))
     for side in sides:
         side.close()

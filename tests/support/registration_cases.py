@@ -10,21 +10,20 @@ from typing import Any
 
 import cv2
 import numpy as np
+from clips import clip_reader
 from numpy.typing import NDArray
 from PIL import Image
 
 from edgefusion.core.errors import InputError
 from edgefusion.core.geometry import Matrix, Size, grid
 from edgefusion.core.pairs import load_split
-from edgefusion.recordings.video import VideoReader
+from edgefusion.recordings.pairing import SIDES
 from edgefusion.registration import Model, estimate
 
 Grey = NDArray[np.uint8]
 Pairs = Sequence[tuple[Grey, Grey]]
 Points = Callable[[Matrix], Matrix]
 """Where visible pixels lie in thermal."""
-
-CLIPS = ("0111_1716", "0113_1714", "0117_1605")
 
 
 @dataclass(frozen=True)
@@ -171,8 +170,8 @@ def load_pairs(data: Path) -> dict[str, tuple[Grey, Grey]]:
 def load_clip(data: Path, name: str, count: int = 30) -> list[tuple[Grey, Grey]]:
     """So many pairs of a clip, well apart."""
     sides = []
-    for kind in ("visible", "thermal"):
-        reader = VideoReader(data / "recordings" / "m3svd" / kind / f"{name}.mp4", kind)  # type: ignore[arg-type]
+    for kind in SIDES:
+        reader = clip_reader(data, name, kind)
         wanted = set(np.linspace(0, reader.length - 1, count).round().astype(int).tolist())
         frames = [frame.pixels for frame in reader if frame.sequence in wanted]
         reader.close()

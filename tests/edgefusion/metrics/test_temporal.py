@@ -11,11 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from clips import clip_reader
 from numpy.typing import NDArray
 
 from edgefusion.core.errors import UsageError
 from edgefusion.metrics.temporal import flicker, flickers
-from edgefusion.recordings.video import VideoReader
+from edgefusion.recordings.pairing import SIDES
 
 Bytes = NDArray[np.uint8]
 
@@ -151,8 +152,8 @@ def test_clips_that_cannot_be_judged(frames: list[Bytes], guide: list[Bytes] | N
 
 def test_in_smoke_thermal_is_the_steadier(data: Path) -> None:
     means = []
-    for kind in ("visible", "thermal"):
-        reader = VideoReader(data / "recordings" / "m3svd" / kind / "0117_1605.mp4", kind)  # type: ignore[arg-type]
+    for kind in SIDES:
+        reader = clip_reader(data, "0117_1605", kind)
         means.append(flicker(frame.pixels for frame in islice(reader, 100, 112)).mean)
         reader.close()
     assert means[1] < means[0]

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from registration_cases import CLIPS, load_clip, load_pairs, off_px, ours, perspective, similarity
+from clips import CLIPS
+from registration_cases import load_clip, load_pairs, off_px, ours, perspective, similarity
 
 from edgefusion.core.errors import InputError
 from edgefusion.registration import estimate, residual

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drifting import CLIPS, FPS, Drive, apart_px, clip, ramp, shift
+from clips import CLIPS
+from drifting import FPS, Drive, apart_px, clip, ramp, shift
 
 from edgefusion.core.frames import FramePair
 from edgefusion.core.rig import Drift

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drifting import CLIPS, FPS, Drive, Path_, clip, moved, ramp, still
+from clips import CLIPS
+from drifting import FPS, Drive, Path_, clip, moved, ramp, still
 from lanes import make_fusion
 
 from edgefusion.core.rig import Drift
