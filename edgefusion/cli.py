@@ -22,7 +22,7 @@ COMMANDS = {
     "devices": ("runtime.cli:devices", "List the devices that edgefusion knows."),
     "doctor": ("runtime.cli:doctor", "Say what this machine has, and what to do about the rest."),
     "status": ("runtime.cli:status", "Say how running instances fare."),
-    "rig": ("runtime.cli:rig", "Check a rig.toml, try its cameras, or begin one."),
+    "rig": ("runtime.rig.cli:rig", "Check a rig.toml, try its cameras, or begin one."),
     "bundle": ("runtime.cli:bundle", "Look into a bundle, check it, pack it as one file, sign it."),
     "calibrate": ("calibrate.cli:calibrate", "Choose calibration frames of a recording."),
     "quantize": ("quantize.cli:quantize", "Add a model of a smaller precision to a bundle."),

@@ -3,49 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import click
 
 from edgefusion.core.geometry import parse_size
 from edgefusion.recordings.options import recording_options
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-_PATH = click.Path(path_type=Path)
-
-
-_UNGATED = click.option("--ungated", is_flag=True, help="Take a model that passed no quality gate.")
-
-
-def _json_option(command: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
-
-
-def _engine_options(precision: str) -> Callable[[Command], Command]:
-    options = (
-        click.option("--bundle", "bundle_path", type=_PATH, help="Bundle, folder or .efb; the shipped one by default."),
-        click.option("--device", "device_name", default="auto", show_default=True, help="See edgefusion devices."),
-        click.option(
-            "--precision",
-            type=click.Choice(["auto", "fp32", "fp16", "int8"]),
-            default=precision,
-            show_default=True,
-            help="Which of the bundle's models; auto: the fastest here.",
-        ),
-        _UNGATED,
-        click.option("--require-signature", type=_PATH, metavar="KEY.pub", help="Refuse a bundle not signed by it."),
-    )
-
-    def add(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
+from runtime.options import PATH, engine_options, json_option, ungated_option
 
 
 def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -54,9 +20,9 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 
 @click.command()
 @recording_options
-@_engine_options("fp16")
+@engine_options("fp16")
 @click.option(
-    "--rig", "rigs", type=_PATH, multiple=True,
+    "--rig", "rigs", type=PATH, multiple=True,
     help="rig.toml: run its cameras, or with a recording use its registration. May be repeated.",
 )  # fmt: skip
 @click.option(
@@ -64,9 +30,9 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
     help="ring:NAME, video (.mp4, .mkv ...), .mcap, folder of PNGs, v4l2:/dev/videoN. May be repeated.",
 )  # fmt: skip
 @click.option("--view", is_flag=True, help="Show both cameras and the fused frames in a browser on this machine.")
-@click.option("--preview", type=_PATH, help="PNG of the middle frame: visible | thermal | fused.")
-@click.option("--record", type=_PATH, help="Write the run record (run.json).")
-@click.option("--trace", type=_PATH, help="Write when every stage of every frame began and ended, for ui.perfetto.dev.")
+@click.option("--preview", type=PATH, help="PNG of the middle frame: visible | thermal | fused.")
+@click.option("--record", type=PATH, help="Write the run record (run.json).")
+@click.option("--trace", type=PATH, help="Write when every stage of every frame began and ended, for ui.perfetto.dev.")
 @click.option(
     "--metrics", metavar="[HOST:]PORT",
     help="Serve live figures for Prometheus there, to this machine alone unless HOST says otherwise ([metrics] extra).",
@@ -87,7 +53,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
     "--log", "log_form", type=click.Choice(["text", "json"]), default="text", show_default=True,
     help="How changes of state are written to standard error.",
 )  # fmt: skip
-@_json_option
+@json_option
 def run(as_json: bool, log_form: Literal["text", "json"], **options: Any) -> None:
     """Fuse what the cameras of --rig see, or a recording, or the simulated rig where neither is given.
 
@@ -107,18 +73,18 @@ def run(as_json: bool, log_form: Literal["text", "json"], **options: Any) -> Non
 
 
 @click.command()
-@_engine_options("auto")
+@engine_options("auto")
 @click.option("--size", callback=_size, help="Image size as WxH; that of the bundle by default.")
 @click.option("--dla", type=click.IntRange(0), metavar="N", help="Put layers on that DLA core of an Orin.")
 @click.option("--workspace", type=click.IntRange(1), metavar="MB", help="Most memory of tactics; half of what is free.")
-@click.option("--timing-cache", type=_PATH, help="TensorRT: tactic timings to begin with and to keep.")
+@click.option("--timing-cache", type=PATH, help="TensorRT: tactic timings to begin with and to keep.")
 @click.option("--fit-every-gpu", is_flag=True, help="TensorRT: one engine for desktop GPUs from Ampere on; slower.")
 @click.option("--force", is_flag=True, help="Compile even if the cache has the engine.")
 @click.option("--explain", is_flag=True, help="Print every layer: its format, its time, what it runs on.")
 @click.option("--host", metavar="[USER@]HOST[:PORT]", help="Build there, over SSH; the engine stays there.")
-@click.option("--identity", type=_PATH, metavar="KEY", help="Private key for --host, beside those that ssh takes.")
+@click.option("--identity", type=PATH, metavar="KEY", help="Private key for --host, beside those that ssh takes.")
 @click.option("--remote-command", metavar="COMMAND", help="What starts it on --host; edgefusion by default.")
-@_json_option
+@json_option
 def build(
     bundle_path: Path | None,
     device_name: str,
@@ -153,7 +119,7 @@ def build(
 
 
 @click.command()
-@click.option("--bundle", "bundle_path", type=_PATH, help="Bundle; the shipped one by default.")
+@click.option("--bundle", "bundle_path", type=PATH, help="Bundle; the shipped one by default.")
 @click.option(
     "--device", "device_names", multiple=True, default=["auto"], show_default=True,
     help="See edgefusion devices; may be repeated; all.",
@@ -163,7 +129,7 @@ def build(
     "--precision", "precisions", multiple=True, type=click.Choice(["fp32", "fp16", "int8"]),
     help="Which of the bundle's models; may be repeated; all by default.",
 )  # fmt: skip
-@_json_option
+@json_option
 def estimate(bundle_path: Path | None, device_names: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Bound a model's speed on any device, from the model alone: operations, bytes, launches, rooflines.
 
@@ -181,14 +147,14 @@ def estimate(bundle_path: Path | None, device_names: tuple[str, ...], as_json: b
 @click.option("--simulated", is_flag=True, help="The simulated rig, which knows the true boxes.")
 @click.option("--frames", type=click.IntRange(2), help="Of a clip; all of a recording, 300 simulated by default.")
 @click.option("--fog", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Simulated rig: 0 to 1.")
-@click.option("--rig", "rig_path", type=_PATH, help="rig.toml with the registration of a recording's two cameras.")
+@click.option("--rig", "rig_path", type=PATH, help="rig.toml with the registration of a recording's two cameras.")
 @click.option("--split", default="val", show_default=True, help="Which split, where there is a splits.json.")
-@click.option("--bundle", "bundles", multiple=True, type=_PATH, help="Bundle; the shipped one if nothing is named.")
+@click.option("--bundle", "bundles", multiple=True, type=PATH, help="Bundle; the shipped one if nothing is named.")
 @click.option(
     "--precision", "precisions", multiple=True, type=click.Choice(["fp32", "fp16", "int8"]), default=["fp16"],
     show_default=True, help="Which of the bundles' models.",
 )  # fmt: skip
-@_UNGATED
+@ungated_option
 @click.option("--device", "device_name", default="auto", show_default=True, help="See edgefusion devices.")
 @click.option(
     "--fused",
@@ -203,25 +169,25 @@ def estimate(bundle_path: Path | None, device_names: tuple[str, ...], as_json: b
     "--degrade", multiple=True, metavar="KIND[=STEPS]",
     help="Make a picture worse first: night, fog, blur, noise (visible) or stripes (thermal), such as fog=0:0.8:0.2.",
 )  # fmt: skip
-@click.option("--detector", type=_PATH, help="ONNX detector of RGB images, tried on every entry's images.")
+@click.option("--detector", type=PATH, help="ONNX detector of RGB images, tried on every entry's images.")
 @click.option(
-    "--labels", type=_PATH,
+    "--labels", type=PATH,
     help="True boxes: COCO json or folder of YOLO files, labels/ by visible/; of a recording MOTChallenge text.",
 )  # fmt: skip
 @click.option("--classes", metavar="A,B,...", help="Names of YOLO's class numbers; those of classes.txt by default.")
 @click.option("--detector-classes", metavar="A,B,...", help="The detector's, where its file does not say.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; as many as processors by default.")
 @click.option("--seed", default=0, show_default=True, help="Of intervals, sweeps and the simulated drive.")
-@click.option("--csv", type=_PATH, help="Write each pair's figures to this file.")
+@click.option("--csv", type=PATH, help="Write each pair's figures to this file.")
 @click.option(
-    "--html", type=_PATH, help="Write one page with tables, curves and the pairs, worst first; needs no network."
+    "--html", type=PATH, help="Write one page with tables, curves and the pairs, worst first; needs no network."
 )
 @click.option("--brake", type=click.IntRange(1), help="Simulate so many approaches to a pedestrian (with --detector).")
 @click.option("--brake-kmh", default=30.0, show_default=True, help="Speed of those approaches.")
 @click.option(
     "--brake-score", type=click.FloatRange(0.01, 1), default=0.5, show_default=True, help="Detections that count there."
 )
-@_json_option
+@json_option
 def evaluate(as_json: bool, **options: Any) -> None:
     """Judge fused images: bundles, folders and baselines side by side, on pairs or on a clip.
 
@@ -236,15 +202,15 @@ def evaluate(as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("path", type=_PATH, required=False, metavar="[RUN.json]")
-@click.option("--compare", "others", type=_PATH, multiple=True, metavar="OTHER.json", help="Set it beside this one.")
-@click.option("--html", type=_PATH, help="Write one page with charts; needs no network, and prints.")
+@click.argument("path", type=PATH, required=False, metavar="[RUN.json]")
+@click.option("--compare", "others", type=PATH, multiple=True, metavar="OTHER.json", help="Set it beside this one.")
+@click.option("--html", type=PATH, help="Write one page with charts; needs no network, and prints.")
 @click.option(
     "--fail-if", multiple=True, metavar='"p99_ms>20"', help="Exit with 5 where that holds, or was not measured."
 )
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of run records, and end.")
-@_json_option
+@json_option
 def report(path: Path | None, schema: bool, markdown: bool, as_json: bool, **options: Any) -> None:
     """Say what a recorded run comes to: speed, latency, energy, heat, and what it is bound by.
 
@@ -265,7 +231,7 @@ def report(path: Path | None, schema: bool, markdown: bool, as_json: bool, **opt
 
 
 @click.command()
-@_json_option
+@json_option
 def devices(as_json: bool) -> None:
     """List the devices that edgefusion knows. Peaks are dense; NVIDIA advertises twice that."""
     from runtime import tables
@@ -274,7 +240,7 @@ def devices(as_json: bool) -> None:
 
 
 @click.command()
-@_json_option
+@json_option
 def doctor(as_json: bool) -> None:
     """Say what this machine has, and what to do about the rest."""
     from runtime import tables
@@ -289,7 +255,7 @@ def doctor(as_json: bool) -> None:
 @click.command()
 @click.argument("name", required=False)
 @click.option("--watch", "watched", is_flag=True, help="Again every second, until Ctrl-C.")
-@_json_option
+@json_option
 def status(name: str | None, watched: bool, as_json: bool) -> None:
     """Say how running instances fare, by their rings: all of this machine, or the one of that NAME.
 
@@ -310,47 +276,13 @@ def status(name: str | None, watched: bool, as_json: bool) -> None:
 
 
 @click.group()
-def rig() -> None:
-    """Check a rig.toml, try its cameras, or begin one."""
-
-
-@rig.command()
-@click.argument("path", type=_PATH, metavar="RIG")
-@click.option("--open", "opened", is_flag=True, help="Open both cameras, and say what they really deliver.")
-@click.option("--seconds", type=click.FloatRange(0, 3600, min_open=True), default=3.0, show_default=True,
-              help="How long to watch them.")  # fmt: skip
-@_json_option
-def check(path: Path, opened: bool, seconds: float, as_json: bool) -> None:
-    """Say everything that is wrong with a rig.toml, by line and field, and how much of the view thermal covers."""
-    from runtime.rig import text
-    from runtime.rig.job import check_rig
-
-    report = check_rig(path, seconds=seconds if opened else None, quiet=as_json)
-    click.echo(text.to_json(report) if as_json else text.describe(report))
-    if report.exit_code:
-        raise SystemExit(report.exit_code)
-
-
-@rig.command()
-@click.option("--out", type=_PATH, default=Path("rig.toml"), show_default=True, help="File to write.")
-@click.option("--simulated", is_flag=True, help="For simulated cameras instead of those of this machine.")
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
-@_json_option
-def init(out: Path, simulated: bool, force: bool, as_json: bool) -> None:
-    """Write a first rig.toml with comments, for the two V4L2 cameras that look most like visible and thermal."""
-    from runtime.rig.job import begin_rig
-
-    _print(begin_rig(out, simulated=simulated, force=force), as_json)
-
-
-@click.group()
 def bundle() -> None:
     """Look into a bundle, check it, pack it as one file, sign it."""
 
 
 @bundle.command()
-@click.argument("path", type=_PATH, required=False)
-@_json_option
+@click.argument("path", type=PATH, required=False)
+@json_option
 def inspect(path: Path | None, as_json: bool) -> None:
     """Check every hash of a bundle and show what it holds; the shipped one by default."""
     from runtime import bundles, tables
@@ -360,9 +292,9 @@ def inspect(path: Path | None, as_json: bool) -> None:
 
 
 @bundle.command()
-@click.argument("path", type=_PATH, required=False)
-@click.option("--key", type=_PATH, help="Public key (.pub) that must have signed it.")
-@_json_option
+@click.argument("path", type=PATH, required=False)
+@click.option("--key", type=PATH, help="Public key (.pub) that must have signed it.")
+@json_option
 def verify(path: Path | None, key: Path | None, as_json: bool) -> None:
     """Check every hash, that every model can be read, and with --key who signed it; the shipped one by default."""
     from runtime import bundles, tables
@@ -372,9 +304,9 @@ def verify(path: Path | None, key: Path | None, as_json: bool) -> None:
 
 
 @bundle.command()
-@click.argument("path", type=_PATH)
-@click.option("--out", type=_PATH, required=True, help="File to write, such as bundle.efb.")
-@_json_option
+@click.argument("path", type=PATH)
+@click.option("--out", type=PATH, required=True, help="File to write, such as bundle.efb.")
+@json_option
 def pack(path: Path, out: Path, as_json: bool) -> None:
     """Write a bundle as one file: the same bytes on every machine, and --bundle takes it as it is."""
     from runtime import bundles
@@ -383,9 +315,9 @@ def pack(path: Path, out: Path, as_json: bool) -> None:
 
 
 @bundle.command()
-@click.argument("path", type=_PATH)
-@click.option("--out", type=_PATH, required=True, help="Folder to make.")
-@_json_option
+@click.argument("path", type=PATH)
+@click.option("--out", type=PATH, required=True, help="Folder to make.")
+@json_option
 def unpack(path: Path, out: Path, as_json: bool) -> None:
     """Write a packed bundle as a folder, once every byte of it is checked."""
     from runtime import bundles
@@ -394,9 +326,9 @@ def unpack(path: Path, out: Path, as_json: bool) -> None:
 
 
 @bundle.command()
-@click.argument("path", type=_PATH)
-@click.option("--key", type=_PATH, required=True, help="Private key (.pem, Ed25519).")
-@_json_option
+@click.argument("path", type=PATH)
+@click.option("--key", type=PATH, required=True, help="Private key (.pem, Ed25519).")
+@json_option
 def sign(path: Path, key: Path, as_json: bool) -> None:
     """Sign a bundle, in its folder (needs the [sign] extra); pack it afterwards."""
     from runtime import bundles
@@ -405,8 +337,8 @@ def sign(path: Path, key: Path, as_json: bool) -> None:
 
 
 @bundle.command()
-@click.option("--out", type=_PATH, required=True, help="Name of the two files, without .pem and .pub.")
-@_json_option
+@click.option("--out", type=PATH, required=True, help="Name of the two files, without .pem and .pub.")
+@json_option
 def keygen(out: Path, as_json: bool) -> None:
     """Make a pair of keys: NAME.pem signs and stays secret, NAME.pub checks (needs the [sign] extra)."""
     from runtime import bundles

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgefusion.core.errors import RigError, UsageError
-from edgefusion.core.frames import Form, FramePair, PixelFormat
-from edgefusion.core.rig import Camera, Drift, Output, Policy, Rig, ThermalCamera, load_rig, registered
+from edgefusion.core.frames import Form, FramePair
+from edgefusion.core.rig import Drift, Output, Policy, Rig, load_rig, registered
 from edgefusion.kernels.inputs import Registration
 from edgefusion.recordings.options import chosen_recording
 from edgefusion.recordings.pairing import Side
@@ -156,7 +156,7 @@ def _live_source(rig: Rig, settings: RunSettings, wake: threading.Condition) -> 
         rig.thermal.bits,
         rig.visible.fps or LIVE_FPS,
         live=True,
-        forms=(_form(rig.visible), _form(rig.thermal)),
+        forms=((rig.visible.delivered, rig.visible.size_px), (rig.thermal.delivered, rig.thermal.size_px)),
         frames=settings.frames or None,
         policy=rig.policy,
         outputs=rig.outputs,
@@ -167,8 +167,3 @@ def _live_source(rig: Rig, settings: RunSettings, wake: threading.Condition) -> 
 
 def _say(rig: str, side: str, state: str, why: str) -> None:
     log.event("camera", rig=rig, side=side, state=state, **({"why": why} if why else {}))
-
-
-def _form(camera: Camera) -> Form:
-    swapped = isinstance(camera, ThermalCamera) and camera.byte_order == "big"
-    return (PixelFormat.Y16_BE if swapped and camera.format is PixelFormat.Y16 else camera.format, camera.size_px)

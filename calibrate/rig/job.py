@@ -18,7 +18,7 @@ from calibrate.rig.solve import Frame, Solution, geometry_of, solve
 from calibrate.rig.survey import Survey, survey
 from calibrate.rig.target import Target
 from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import Matrix, Size, apply, check_registration, scale_registration
+from edgefusion.core.geometry import Matrix, Size, apply, check_registration, inverse, scale_registration
 from edgefusion.core.progress import progress
 from edgefusion.core.rig import Rig, load_rig, read_text
 from edgefusion.recordings.options import NamedRecording
@@ -177,14 +177,10 @@ def _uncertainty_px(solution: Solution, target: Target, registration: Matrix, re
     for group in range(GROUPS):
         rest = [each for number, each in enumerate(frames) if number % GROUPS != group]
         other = geometry_of(rest, target, sizes)
-        mapped.append(apply(_inverse(registration), other.thermal_points(points, reference_m)))
+        mapped.append(apply(inverse(registration), other.thermal_points(points, reference_m)))
     spread = np.array(mapped) - np.mean(mapped, axis=0)
     variance = (GROUPS - 1) / GROUPS * (spread**2).sum(axis=(0, 2))
     return float(np.sqrt(variance).mean())
-
-
-def _inverse(matrix: Matrix) -> Matrix:
-    return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
 def _distances(reference_m: float) -> list[float]:

@@ -141,6 +141,11 @@ class Frame:
         """Its format and size."""
         return self.format, self.size_px
 
+    @property
+    def readings(self) -> Pixels:
+        """``pixels`` as numbers, whatever the order of their bytes. Not for the hot path: swapped ones are a copy."""
+        return self.pixels.byteswap() if self.format is PixelFormat.Y16_BE else self.pixels
+
 
 @dataclass(frozen=True)
 class FramePair:

@@ -36,6 +36,11 @@ class Camera(_Part):
     buffers: int = Field(4, ge=3, le=32, description="to ask the driver for")
     time_offset_ns: int = Field(0, description="added to its timestamps: minus its constant latency")
 
+    @property
+    def delivered(self) -> PixelFormat:
+        """The format of its frames: as ``format`` says, but for the order of bytes."""
+        return self.format
+
 
 class ThermalCamera(Camera):
     """The thermal camera: also facts about its sensor."""
@@ -43,6 +48,12 @@ class ThermalCamera(Camera):
     bits: int = Field(16, ge=8, le=16, description="significant bits of a Y16 reading")
     byte_order: Literal["little", "big"] = Field("little", description="of a Y16 reading, as it really arrives")
     hold_s: float = Field(0.5, ge=0, le=10, description="the last frame serves so long, marked stale")
+
+    @property
+    def delivered(self) -> PixelFormat:
+        """The format of its frames: some cameras that say Y16 send the bytes swapped, which ``byte_order`` tells."""
+        swapped = self.byte_order == "big" and self.format is PixelFormat.Y16
+        return PixelFormat.Y16_BE if swapped else self.format
 
 
 class Policy(_Part):

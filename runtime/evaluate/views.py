@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from edgefusion.core.frames import Frame, FramePair, PixelFormat
 from edgefusion.core.geometry import Matrix
-from edgefusion.kernels.agc import Agc, AgcSpec, readings
+from edgefusion.kernels.agc import Agc, AgcSpec
 from edgefusion.kernels.cpu import Pack, to_rgb
 from edgefusion.kernels.layout import HISTOGRAM_BITS, PHASES, shuffle, tensor_size
 
@@ -70,7 +70,7 @@ class SteadyGain:
         if self._counted:
             # As ``Pack`` counts: the last bin holds whatever is higher.
             bins = 1 << HISTOGRAM_BITS
-            binned = np.minimum(readings(thermal) >> self._shift, bins - 1)
+            binned = np.minimum(thermal.readings.reshape(-1) >> self._shift, bins - 1)
             self._agc.update(np.bincount(binned, minlength=bins).astype(np.uint32), 1 << self._shift)
         return found
 

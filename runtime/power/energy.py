@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy.special import stdtrit
@@ -16,7 +16,6 @@ LEAST_COVERAGE = 0.9
 PARTS = ("GPU board", "package")
 """Neither holds the other: together they are most of what a desktop draws."""
 LEAST_BLOCKS = 5
-MOST_BLOCKS = 20
 CONFIDENCE = 0.95
 
 
@@ -43,7 +42,7 @@ def energy(
         frames: published between its marks.
         seconds: between its marks.
         stages_ms: how long each stage takes of a frame; the gross energy is shared by it, which is an estimate.
-        blocks: of the run, for the confidence interval: see ``blocks_of``.
+        blocks: of the run, for the confidence interval.
     """
     chosen = choose(meters)
     if not chosen or not frames or seconds <= 0:
@@ -70,26 +69,6 @@ def choose(meters: Sequence[schema.Meter]) -> list[schema.Meter]:
     if known and known[0].scope in PARTS:
         return [meter for meter in known if meter.scope in PARTS]
     return known[:1]
-
-
-def blocks_of(timeline: schema.Timeline, meters: Collection[schema.Meter]) -> list[Block]:
-    """Up to twenty equal stretches of a run, so long that one is nearly independent of the next.
-
-    Args:
-        timeline: the run's, with ``rails_mw``.
-        meters: those whose energy is meant: ``choose``. Seconds in which one lacks a rail are left out.
-    """
-    wanted = [f"{meter.name}/{rail}" for meter in meters for rail in ([meter.total] if meter.total else meter.summed)]
-    whole = [second for second in timeline.seconds if wanted and all(name in second.rails_mw for name in wanted)]
-    length = max(math.ceil(len(whole) / MOST_BLOCKS), 1)
-    stretches = [whole[start : start + length] for start in range(0, len(whole) - length + 1, length)]
-    return [
-        Block(
-            sum(second.rails_mw[name][1] for second in stretch for name in wanted) * timeline.step_s / 1e3,
-            sum(second.frames for second in stretch),
-        )
-        for stretch in stretches
-    ]
 
 
 def interval(blocks: Sequence[Block]) -> tuple[float, float] | None:

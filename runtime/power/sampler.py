@@ -26,10 +26,8 @@ class Sampler(AbstractContextManager["Sampler"]):
     def __init__(self, meters: Sequence[Meter]) -> None:
         """``meters`` may be empty: then nothing is measured."""
         self._watches = [Watch(meter) for meter in meters]
-        self._started = 0.0
 
     def __enter__(self) -> Sampler:
-        self._started = time.monotonic()
         for watch in self._watches:
             watch.start()
         return self
@@ -73,12 +71,6 @@ class Sampler(AbstractContextManager["Sampler"]):
     def second(self) -> dict[str, tuple[float, float, float]]:
         """(min, mean, max) in mW by METER/RAIL since the last call; a rail that could not be read is missing."""
         return {name: values for watch in self._watches for name, values in watch.second().items()}
-
-    @property
-    def overhead(self) -> float:
-        """Processors that reading has taken since the start: 0.01 is one hundredth of one."""
-        passed_s = time.monotonic() - self._started
-        return sum(watch.cpu_s for watch in self._watches) / passed_s
 
 
 def _patience_s(watch: Watch) -> float:

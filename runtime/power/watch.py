@@ -24,13 +24,11 @@ class Watch:
 
     Attributes:
         meter: it.
-        cpu_s: processor time that its thread has taken.
         idle_mw: the baseline by rail, once it is measured; ``integral.SUM`` is the sum's.
     """
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
-        self.cpu_s = 0.0
         self.idle_mw: dict[str, float] = {}
         self._changed = threading.Condition()
         self._waiting: deque[tuple[Reading, float]] = deque()
@@ -90,7 +88,6 @@ class Watch:
         while not self._stopping.is_set():
             due = time.monotonic() + self.meter.interval_s
             self._take(self.meter.read())
-            self.cpu_s = time.thread_time()
             self._stopping.wait(max(due - time.monotonic(), 0.0))
 
     def _take(self, reading: Reading) -> None:

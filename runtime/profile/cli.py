@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-_PATH = click.Path(path_type=Path)
+from runtime.options import PATH, engine_options, json_option
 
 
 def _duration(context: click.Context, parameter: click.Parameter, value: str) -> float:
@@ -29,11 +28,8 @@ def _sizes(context: click.Context, parameter: click.Parameter, values: tuple[str
 
 
 @click.command()
-@click.option("--bundle", "bundle_path", type=_PATH, help="Bundle, folder or .efb; the shipped one by default.")
-@click.option("--device", "device_name", default="auto", show_default=True, help="See edgefusion devices.")
-@click.option("--ungated", is_flag=True, help="Take models that passed no quality gate.")
-@click.option("--require-signature", type=_PATH, metavar="KEY.pub", help="Refuse a bundle not signed by it.")
-@click.option("--rig", type=_PATH, help="rig.toml of cameras to run; the simulated rig, drawn beforehand, by default.")
+@engine_options(None)
+@click.option("--rig", type=PATH, help="rig.toml of cameras to run; the simulated rig, drawn beforehand, by default.")
 @click.option("--duration", "duration_s", callback=_duration, default="1m", show_default=True, metavar="TIME",
               help="Of each run, after warm-up: 90s, 10m, 1h.")  # fmt: skip
 @click.option("--sweep", callback=_axes, default="", metavar="AXES", help="Some of precision,power-mode,size.")
@@ -48,9 +44,9 @@ def _sizes(context: click.Context, parameter: click.Parameter, values: tuple[str
 @click.option("--fps", type=click.FloatRange(0, 1000, min_open=True),
               help="Pace the simulated rig; as fast as it goes by default.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="Simulated rig: which drive.")
-@click.option("--out", type=_PATH, required=True, help="Folder for the records and the summary.")
+@click.option("--out", type=PATH, required=True, help="Folder for the records and the summary.")
 @click.option("--force", is_flag=True, help="Run again what is there.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def profile(as_json: bool, **options: Any) -> None:
     """Run every combination of what is swept, and compare latency, energy and quality.
 

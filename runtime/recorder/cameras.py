@@ -32,7 +32,7 @@ class CameraReader:
         begun: set when frames are not to wait for ``begin`` any more.
         thread: which serves the camera.
         state: opening, live, lost, ended (a recording that is over), or failed.
-        frames, spoiled, losses: how many frames came, how many pictures were none, how often it was lost.
+        spoiled, losses: how many pictures were none, how often it was lost.
         error: why it failed: it could not be opened in the beginning.
     """
 
@@ -40,7 +40,7 @@ class CameraReader:
         self.side, self.camera = side, camera
         self.form: Form | None = None
         self.state: Literal["opening", "live", "lost", "ended", "failed"] = "opening"
-        self.frames = self.spoiled = self.losses = 0
+        self.spoiled = self.losses = 0
         self.error: Exception | None = None
         self.tried, self.begun = threading.Event(), threading.Event()
         self._say = say
@@ -69,7 +69,6 @@ class CameraReader:
         self.begun.wait()
         try:
             if self._take:
-                self.frames += 1
                 self._take(side, frame)
         finally:
             frame.release()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from runtime.options import PATH, json_option
+
 
 def _duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
     from runtime.recorder.text import parse_duration
@@ -15,13 +17,13 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str | N
 
 
 @click.command()
-@click.option("--rig", "rig_path", type=click.Path(path_type=Path), required=True, help="rig.toml of the cameras.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="MCAP file to write, such as drive.mcap.")
+@click.option("--rig", "rig_path", type=PATH, required=True, help="rig.toml of the cameras.")
+@click.option("--out", type=PATH, required=True, help="MCAP file to write, such as drive.mcap.")
 @click.option(
     "--duration", "duration_s", callback=_duration, metavar="TIME", help="90s, 5m, 1h30m; until Ctrl-C by default."
 )
 @click.option("--force", is_flag=True, help="Replace a file of that name.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def record(rig_path: Path, out: Path, duration_s: float | None, force: bool, as_json: bool) -> None:
     """Record both cameras of a rig, every frame as it comes, into an MCAP file. Needs no bundle.
 

@@ -12,7 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from edgefusion.core.errors import MachineError, RunError, UsageError
+from edgefusion.core.errors import RunError, UsageError
+from edgefusion.core.files import check_folder
 from edgefusion.core.rig import Rig, load_rig
 from edgefusion.recordings.mcap_writer import McapWriter
 from edgefusion.recordings.pairing import SIDES, Side
@@ -100,8 +101,7 @@ def _check_out(settings: RecordSettings) -> None:
     out = settings.out
     if out.suffix.lower() != ".mcap":
         raise UsageError("a recording is an MCAP file", where=out, remedy="end its name in .mcap")
-    if not out.parent.is_dir():
-        raise MachineError("no such folder", where=out.parent, remedy="make it first")
+    check_folder(out)
     if out.exists() and not settings.force:
         raise UsageError("there is such a file already", where=out, remedy="choose another name, or pass --force")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgefusion.core.errors import EdgeFusionError, MachineError
 from edgefusion.core.frames import PixelFormat
-from edgefusion.core.geometry import Matrix, Size, apply
+from edgefusion.core.geometry import Matrix, Size, apply, grid, inverse
 from edgefusion.core.rig import RING, Camera, Examined, Output, Rig
 from edgefusion.recordings.pairing import Side
 from edgefusion.ring.layout import NAME
@@ -35,8 +35,7 @@ def check_static(path: Path, examined: Examined) -> RigReport:
 
 def covered(registration: Matrix, visible: Size, thermal: Size) -> float:
     """The share of a visible image's pixels whose thermal point lies within the thermal image, 0..1."""
-    columns, rows = np.meshgrid(*(np.linspace(0, side - 1, 101) for side in visible))
-    points = np.column_stack([columns.ravel(), rows.ravel()])
+    points = grid(visible, 101)
     ahead = np.column_stack([points, np.ones(len(points))]) @ registration[2] > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         seen = apply(registration, points)
@@ -105,8 +104,8 @@ def _registration(rig: Rig, coverage: float, say: Say) -> Iterator[Finding]:
     matrix = rig.registration_for(*_sizes(rig))
     if coverage < LITTLE_COVERAGE:
         what = f"the thermal camera sees {coverage:.0%} of the visible image"
-        inverse = covered(np.asarray(np.linalg.inv(matrix), np.float64), *_sizes(rig))
-        hint = "its inverse would cover much more: it maps visible to thermal" if inverse > 2 * coverage else ""
+        other = covered(inverse(matrix), *_sizes(rig))
+        hint = "its inverse would cover much more: it maps visible to thermal" if other > 2 * coverage else ""
         yield say("warning", "registration", "; ".join(filter(None, (what, hint))))
     if np.linalg.det(matrix[:2, :2]) < 0:
         yield say("warning", "registration", "it mirrors the image")

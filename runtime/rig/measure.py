@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.errors import EdgeFusionError, RunError
-from edgefusion.core.frames import Form, Frame, PixelFormat
+from edgefusion.core.frames import Form, Frame
 from edgefusion.core.progress import progress
 from edgefusion.core.rig import Camera, Rig, ThermalCamera
 from edgefusion.recordings.pairing import Side
@@ -189,7 +189,7 @@ def _of_picture(side: Side, camera: Camera, frame: Frame, say: Say) -> Iterator[
         yield say("warning", side, f"every pixel is {int(pixels.min())}: a closed shutter or a covered lens?")
     if not frame.format.deep or not isinstance(camera, ThermalCamera):
         return
-    readings = pixels.byteswap() if frame.format is PixelFormat.Y16_BE else pixels
+    readings = frame.readings
     if roughness(readings) > SMOOTHER * roughness(readings.byteswap()):
         other = "little" if camera.byte_order == "big" else "big"
         yield say("warning", "thermal.byte_order", f'the picture is smooth only with byte_order = "{other}"')

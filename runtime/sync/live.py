@@ -7,7 +7,6 @@ import time
 from types import TracebackType
 from typing import Any
 
-from edgefusion.core.frames import Form
 from edgefusion.core.rig import Rig
 from edgefusion.recordings.pairing import SIDES, Side
 from runtime.capture.base import Camera
@@ -101,7 +100,7 @@ class LiveRig:
 
     @property
     def drops(self) -> dict[str, int]:
-        """Frames that no moment had, by camera and cause: ``{"visible late": 3, ...}``; see ``lane.Cause``."""
+        """Frames that no moment had, by camera and cause: ``{"visible late": 3, ...}``; see ``frame_queue.Cause``."""
         return self._exchange.drops
 
     @property
@@ -124,16 +123,6 @@ class LiveRig:
     def wait_s(self) -> float | None:
         """Until ``next`` should be asked although no frame came: a wait ends, or a camera is lost. None: not before."""
         return self._exchange.wait_s()
-
-    def forms(self, timeout_s: float) -> tuple[Form, Form] | None:
-        """Format and size of visible and of thermal frames; None if a camera did not open in time.
-
-        Raises:
-            EdgeFusionError: a camera cannot be used.
-        """
-        forms = self._exchange.forms(timeout_s)
-        self._check()
-        return forms
 
     def status(self) -> dict[str, Any]:
         """``{"cameras": {"visible": {...}, "thermal": {...}}, "skew_ms": {...}}``, as JSON types.

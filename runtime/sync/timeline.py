@@ -6,7 +6,7 @@ import statistics
 from collections import deque
 
 from edgefusion.core.frames import Frame
-from runtime.sync.lane import Cause
+from runtime.sync.frame_queue import Cause
 
 JUMP_NS = 25_000_000
 """A frame that comes so much sooner than it was exposed has a clock that jumped ahead."""

@@ -10,7 +10,6 @@ from markupsafe import Markup, escape
 
 from runtime.report.numbers import log_steps, short, steps
 
-EMPTY = Markup("")
 GAP = 2.5
 """A line breaks where two points are further apart than so many steps."""
 

@@ -159,14 +159,12 @@ def lines_panel(
     when: Times,
     y: Axis,
     unit: str,
-    *,
-    first_colour: int = 0,
 ) -> list[Markup]:
     """A panel of lines, one for each name."""
     parts = [beside(y, (LEFT, RIGHT), unit, most=4)]
     for index, name in enumerate(names):
         points = series(timeline, lambda second, name=name: get(second, name), when.axis, y)  # type: ignore[misc]
-        parts.append(path(line(points), f"line {colour(first_colour + index)} dash{index // 8}", tag("title", name)))
+        parts.append(path(line(points), f"line {colour(index)} dash{index // 8}", tag("title", name)))
     return parts
 
 

@@ -29,12 +29,13 @@ UNTIMED = "video/x-raw,format=GRAY8,width=160,height=120,framerate=0/1"
 ORANGE = "pattern=solid-color foreground-color=0xffc86432"
 RGB = np.array([0xC8, 0x64, 0x32])
 Y = 16 + RGB @ [65.738, 129.057, 25.064] / 256
+Y16 = Y * 257
 CB = 128 + RGB @ [-37.945, -74.494, 112.439] / 256
 CR = 128 + RGB @ [112.439, -94.154, -18.285] / 256
 
 
 def settings(pixel_format: str = "GREY", **more: object) -> rig.Camera:
-    return rig.Camera.model_validate({"size_px": (160, 120), "format": pixel_format, **more})
+    return rig.ThermalCamera.model_validate({"size_px": (160, 120), "format": pixel_format, **more})
 
 
 @contextmanager
@@ -73,15 +74,7 @@ def drain(camera: GStreamerCamera) -> int:
 @needs_gstreamer
 @pytest.mark.parametrize(
     ("pixel_format", "expected"),
-    [
-        ("RGB24", RGB),
-        ("NV12", Y),
-        ("YUYV", [Y, CB]),
-        ("UYVY", [CB, Y]),
-        ("GREY", Y),
-        ("Y16", Y * 257),
-        ("Y16_BE", Y * 257),
-    ],
+    [("RGB24", RGB), ("NV12", Y), ("YUYV", [Y, CB]), ("UYVY", [CB, Y]), ("GREY", Y), ("Y16", Y16), ("Y16_BE", Y16)],
 )
 def test_every_format_without_a_copy(pixel_format: str, expected: Any) -> None:
     with opened(f"{LIVE} {ORANGE}", pixel_format) as camera:
@@ -95,6 +88,18 @@ def test_every_format_without_a_copy(pixel_format: str, expected: Any) -> None:
             assert np.abs(pixels[150, 40:42].astype(int) - [CB, CR]).max() <= 2
         assert (camera.facts["memory"], camera.facts["copies"]) == ("mapped", 0)
         frame.release()
+
+
+@needs_gstreamer
+def test_y16_whose_bytes_really_come_swapped_is_marked_as_rig_toml_says() -> None:
+    big = "video/x-raw,format=GRAY16_BE,width=160,height=120"
+    swapped = f"{LIVE} {ORANGE} ! {big} ! capssetter join=false caps=video/x-raw,format=GRAY16_LE"
+    with opened(swapped, "Y16", byte_order="big") as camera:
+        frame = take(camera)
+        assert frame.format is PixelFormat.Y16_BE
+        assert np.abs(frame.readings[60, 40].astype(int) - Y16).max() <= 2 * 257
+        frame.release()
+        assert camera.open() == (PixelFormat.Y16_BE, (160, 120))
 
 
 @needs_gstreamer

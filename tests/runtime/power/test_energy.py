@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from runtime.power.energy import Block, blocks_of, choose, energy, interval
+from runtime.power.energy import Block, choose, energy, interval
 from runtime.report import schema
 
 
@@ -80,12 +80,3 @@ def test_an_interval_in_mid_run_imports_nothing() -> None:
         "interval([Block(1.0 + n, 10) for n in range(9)]); print(sorted(set(sys.modules) - before))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-
-
-def test_blocks_are_stretches_of_the_timeline() -> None:
-    rails = {"hwmon/A": (900.0, 1000.0, 1100.0), "hwmon/B": (400.0, 500.0, 600.0)}
-    seconds = [schema.Second(t_s=t, frames=30, rails_mw=rails) for t in range(100)]
-    seconds[7] = schema.Second(t_s=7, frames=30)  # its rails could not be read
-    blocks = blocks_of(schema.Timeline(step_s=1.0, seconds=seconds), [meter(total=None, summed=["A", "B"])])
-    assert len(blocks) == 19
-    assert set(blocks) == {Block(7.5, 150)}
