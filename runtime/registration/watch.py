@@ -171,7 +171,7 @@ class Watch:
             self._meant = meant * min(1.0, FIRST_PX / max(length_px(meant, self._size), 1e-9))
 
     def _judge(self, total: Change, uncertainty_px: float) -> None:
-        """For the worse once measurements in a row say so, alone or with those before; for the better by all of them."""
+        """For the worse once measurements in a row say so, alone or with those before; else by all of them."""
         newest = self._rated(total - self._corrected, uncertainty_px)
         known = self._rated(self._left(), self._track.uncertainty_px)
         self._near = newest is State.GOOD and self._changed(total - self._corrected) > self._settings.limit_px / 2

@@ -48,7 +48,7 @@ class LiveRig:
         self._cameras = cameras
         self._exchange = Exchange(settings, wake=wake, changed=changed)
         self._threads = [
-            CameraThread(side, cameras[side], receiver=self._exchange, policy=settings.policy) for side in SIDES
+            CameraThread(side, cameras[side], receiver=self._exchange, settings=settings) for side in SIDES
         ]
 
     def __enter__(self) -> LiveRig:
