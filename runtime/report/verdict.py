@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from runtime.latency import needed
 from runtime.report.figures import figures, main_meters, mean_w, percentile, seconds_of, throttles
-from runtime.report.histograms import needed
 from runtime.report.numbers import duration, percent, plural, short, whole
 from runtime.report.schema import Histogram, RunRecord
 
@@ -240,7 +240,7 @@ def hidden_percentiles(histogram: Histogram) -> str:
     names = [name for name, value in histogram.percentiles_ms.items() if value is None]
     if not names or not histogram.count:
         return ""
-    wanted = ", ".join(f"{name} {whole(needed(name))}" for name in names)
+    wanted = ", ".join(f"{name} {whole(needed(float(name.removeprefix('p'))))}" for name in names)
     return (
         f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} hidden: too few frames lie beyond. "
         f"Needed: {wanted}; counted: {whole(histogram.count)}."
