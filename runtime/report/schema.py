@@ -136,6 +136,11 @@ class Meter(Part):
     rails: list[Rail]
     remarks: list[str] = []
 
+    @property
+    def total_rails(self) -> list[str]:
+        """The rails whose sum is the total: the one that is, or those that are summed; none where nobody knows."""
+        return [self.total] if self.total else self.summed
+
 
 class Energy(Part):
     """Cost of a frame, by the meter of the widest scope ("nvml + rapl": together); None where nothing measured it.
