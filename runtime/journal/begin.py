@@ -25,10 +25,8 @@ from runtime.measured import Measured
 from runtime.pipeline.lane import Lane
 from runtime.power.energy import Block, choose, energy
 from runtime.report import schema
+from runtime.report.figures import WORK
 from runtime.sources import Source
-
-STAGES_THAT_WORK = ("pack", "execute", "unpack", "sink")
-"""Stages that share the energy; the source mostly waits."""
 
 
 def begin_record(
@@ -66,7 +64,7 @@ def cost(spent: Spent) -> schema.Energy | None:
         for block in spent.blocks
         if block.joules.keys() >= set(names)
     ]
-    stages = {name: ms for name, ms in spent.stages_ms.items() if name in STAGES_THAT_WORK}
+    stages = {name: ms for name, ms in spent.stages_ms.items() if name in WORK}
     return energy(spent.meters, spent.frames, seconds=spent.seconds, stages_ms=stages, blocks=blocks)
 
 

@@ -10,6 +10,9 @@ from runtime.report.schema import Histogram, Meter, RunRecord, Second
 
 Of = Callable[[RunRecord], float | None]
 
+WORK = ("pack", "execute", "unpack", "sink")
+"""Stages that keep the machine busy, and share the energy; ``source`` mostly waits for a pair."""
+
 
 @dataclass(frozen=True)
 class Figure:

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runtime.latency import needed
-from runtime.report.figures import figures, main_meters, mean_w, percentile, seconds_of, throttles
+from runtime.report.figures import WORK, figures, main_meters, mean_w, percentile, seconds_of, throttles
 from runtime.report.numbers import duration, percent, plural, short, whole
 from runtime.report.schema import Histogram, RunRecord
 
-WORK = ("pack", "execute", "unpack", "sink")
-"""Stages that keep the machine busy; ``source`` waits for a pair."""
 KEPT_PACE = 0.98
 ENOUGH_COVERAGE = 0.95
 MUCH_STEAL = 0.01
