@@ -86,7 +86,7 @@ def _header(
         bundle=bundle.manifest.name,
         student=bundle.manifest.student.arch,
         paced_fps=source.fps if source.live else paced_fps,
-        since="exposure" if lane.moments.paced else "receive",
+        since=lane.moments.since,
         deadline_ms=None if deadline_ns is None else deadline_ns / 1e6,
         engine=_engine(built, bundle, thorough=thorough),
         software=software(str(built.facts["target"]["version"])),

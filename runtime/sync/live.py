@@ -11,6 +11,7 @@ from edgefusion.core.rig import Rig
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import Camera
 from runtime.latency import LatencyHistogram
+from runtime.report.schema import Since
 from runtime.sync.cameras import CameraThread, Form
 from runtime.sync.exchange import SIDES, Arrived, Changed, Exchange, unheard
 from runtime.sync.moments import Moment
@@ -38,7 +39,7 @@ class LiveRig:
         RigError: on entering: a camera does not offer what rig.toml asks for.
     """
 
-    paced = True
+    since: Since = "exposure"
 
     def __init__(
         self,
