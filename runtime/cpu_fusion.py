@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from edgefusion.core.frames import Frame, FramePair, Pixels
-from edgefusion.core.geometry import Matrix, Size
-from edgefusion.kernels.cpu import SamplingTable, Unpack
+from edgefusion.core.frames import Form, Frame, FramePair, Pixels
+from edgefusion.core.geometry import Size
+from edgefusion.kernels.cpu import Unpack
 from edgefusion.kernels.inputs import InputPacker
-from edgefusion.kernels.layout import Form, Tensor, tensor_size
-from runtime.engines.base import Engine
+from edgefusion.kernels.layout import Tensor
 from runtime.engines.cache import build
 from runtime.fusion import Fusion
 
@@ -21,15 +17,11 @@ class CpuFusion(Fusion):
     """See ``Fusion``. The kernels read the cameras' buffers and write the slots where they are."""
 
     copies = 0.0
+    _packer: InputPacker
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
         self._packer = InputPacker(self._spec, registration=self._registration, bits=self._bits)
-        self._engine_size: Size | None = None
-
-    def forget(self) -> None:
-        """See ``Fusion.forget``."""
-        self._packer.forget()
 
     def pack(self, pair: FramePair) -> None:
         """See ``Fusion.pack``."""
@@ -42,18 +34,6 @@ class CpuFusion(Fusion):
     def unpack(self, visible: Frame, rgb: Pixels) -> None:
         """See ``Fusion.unpack``."""
         self._unpack(self.engine.y, visible, rgb)
-
-    def table(self, correction: Matrix) -> SamplingTable:
-        """See ``Fusion.table``."""
-        return self._packer.table(correction)
-
-    def register(self, table: SamplingTable) -> None:
-        """See ``Fusion.register``."""
-        self._packer.register(table)
-
-    def packed(self, phases: npt.NDArray[np.intp]) -> Tensor:
-        """See ``Fusion.packed``."""
-        return np.asarray(self.engine.x[phases], np.float32)
 
     def pass_visible(self, visible: Frame, rgb: Pixels) -> None:
         """See ``Fusion.pass_visible``."""
@@ -68,16 +48,11 @@ class CpuFusion(Fusion):
     def close(self) -> None:
         """Nothing is held."""
 
-    def _fetch(self) -> Engine:
-        return self.engine
+    def _input(self) -> Tensor:
+        return self.engine.x
 
-    def _fit(self, visible: Form, thermal: Form) -> None:
-        size = tensor_size(visible[1])
-        if size != self._engine_size:
-            self._take_engine(size)
-        if self._packer.fit_forms(visible, thermal):
-            self._unpack = Unpack(visible)
-            self.size_px = visible[1]
+    def _output(self) -> Tensor:
+        return self.engine.y
 
     def _take_engine(self, size: Size) -> None:
         """An engine for images of this size, with the weights of the one that another rig has."""
@@ -88,4 +63,6 @@ class CpuFusion(Fusion):
             self.built = build(self._bundle, self._device, size_px=size, precision=self._precision)
             self.engine = self.built.load()
             self._shared[size] = self.built, self.engine
-        self._engine_size = size
+
+    def _take_unpack(self, visible: Form) -> None:
+        self._unpack = Unpack(visible)

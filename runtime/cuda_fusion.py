@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.errors import RunError
-from edgefusion.core.frames import Frame, FramePair, Pixels
-from edgefusion.core.geometry import Matrix, Size
-from edgefusion.kernels.cpu import SamplingTable
-from edgefusion.kernels.layout import Form, Tensor, tensor_size
-from runtime.engines.base import Engine
+from edgefusion.core.frames import Form, Frame, FramePair, Pixels
+from edgefusion.core.geometry import Size
+from edgefusion.kernels.layout import Tensor
 from runtime.engines.cache import build
+from runtime.engines.tensorrt import TensorRtBackend
 from runtime.engines.trt_engine import TensorRtEngine
 from runtime.fusion import Fusion
 from runtime.memory.gpu import this_gpu
@@ -35,13 +34,13 @@ class CudaFusion(Fusion):
     """
 
     engine: TensorRtEngine
+    _packer: CudaInputPacker
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
         gpu = this_gpu()
         self._memory = RigMemory(gpu, gpu.new_stream())
         self._packer = CudaInputPacker(self._memory, self._spec, registration=self._registration, bits=self._bits)
-        self._engine_size: Size | None = None
         self._frames = 0
 
     @property
@@ -63,10 +62,6 @@ class CudaFusion(Fusion):
         super().warm_up(visible, thermal)
         self._memory.copied = self._frames = 0
 
-    def forget(self) -> None:
-        """See ``Fusion.forget``."""
-        self._packer.forget()
-
     def pack(self, pair: FramePair) -> None:
         """See ``Fusion.pack``; only enqueues."""
         self._packer.pack(pair, self._x)
@@ -82,19 +77,6 @@ class CudaFusion(Fusion):
     def unpack(self, visible: Frame, rgb: Pixels) -> None:
         """See ``Fusion.unpack``; waits for all three stages."""
         self._merge(self._y, visible, rgb)
-
-    def table(self, correction: Matrix) -> SamplingTable:
-        """See ``Fusion.table``."""
-        return self._packer.table(correction)
-
-    def register(self, table: SamplingTable) -> None:
-        """See ``Fusion.register``."""
-        self._packer.register(table)
-
-    def packed(self, phases: npt.NDArray[np.intp]) -> Tensor:
-        """See ``Fusion.packed``."""
-        self.engine.fetch_x()
-        return np.asarray(self.engine.x[phases], np.float32)
 
     def pass_visible(self, visible: Frame, rgb: Pixels) -> None:
         """See ``Fusion.pass_visible``."""
@@ -112,9 +94,13 @@ class CudaFusion(Fusion):
         self._memory.wait()
         self._memory.host.close()
 
-    def _fetch(self) -> Engine:
-        self.engine.fetch()
-        return self.engine
+    def _input(self) -> Tensor:
+        self.engine.fetch_x()
+        return self.engine.x
+
+    def _output(self) -> Tensor:
+        self.engine.fetch_y()
+        return self.engine.y
 
     def _merge(self, luma: Any, visible: Frame, rgb: Pixels) -> None:
         words = self._packer.visible_words(visible)
@@ -125,27 +111,20 @@ class CudaFusion(Fusion):
         self._packer.settle()
         self._frames += 1
 
-    def _fit(self, visible: Form, thermal: Form) -> None:
-        from edgefusion.kernels.cuda import Unpack  # imports numba.cuda
-
-        size = tensor_size(visible[1])
-        if size != self._engine_size:
-            self._take_engine(size)
-        if self._packer.fit_forms(visible, thermal):
-            self._unpack = Unpack(visible, stream=self._memory.numba_stream)
-            self.size_px = visible[1]
-
     def _take_engine(self, size: Size) -> None:
         """An engine for images of this size on our stream, with the weights of the one that another rig has."""
         if size not in self._shared:
             built = build(self._bundle, self._device, size_px=size, precision=self._precision)
-            loaded = built.load()
-            assert isinstance(loaded, TensorRtEngine)  # noqa: S101  # as BACKENDS says
-            self._shared[size] = built, loaded.plan
+            assert isinstance(built.backend, TensorRtBackend)  # noqa: S101  # as WHERE says
+            self._shared[size] = built, built.backend.plan(built.blob)
         self.built, plan = self._shared[size]
         self.engine = TensorRtEngine(plan, size, stream=self._memory.stream)
         x, y = self.engine.device_x, self.engine.device_y
         self._x = device_view(x.pointer, x.host.shape, x.host.dtype, owner=x)
         self._y = device_view(y.pointer, y.host.shape, y.host.dtype, owner=y)
         self._luma, self._thermal = self._x[:16], self._x[16:]
-        self._engine_size = size
+
+    def _take_unpack(self, visible: Form) -> None:
+        from edgefusion.kernels.cuda import Unpack  # imports numba.cuda
+
+        self._unpack = Unpack(visible, stream=self._memory.numba_stream)

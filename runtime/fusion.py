@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.devices import Device
-from edgefusion.core.frames import Frame, FramePair, Pixels
+from edgefusion.core.frames import Form, Frame, FramePair, Pixels
 from edgefusion.core.geometry import Matrix, Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import SamplingTable
-from edgefusion.kernels.inputs import Registration
-from edgefusion.kernels.layout import Form, Tensor, shuffle
+from edgefusion.kernels.inputs import Packer, Registration
+from edgefusion.kernels.layout import Tensor, shuffle, tensor_size
 from edgefusion.recordings.pairing import Side
 from runtime.engines.base import Engine
 from runtime.engines.cache import BuiltEngine
@@ -57,6 +57,7 @@ class Fusion(ABC):
     built: BuiltEngine
     engine: Engine
     size_px: Size
+    _packer: Packer
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class Fusion(ABC):
         self._registration, self._bits = registration, bits
         self._spec = AgcSpec(**bundle.manifest.agc.model_dump())
         self._forms: dict[Side, Form] = {}
+        self._engine_size: Size | None = None
         self._shared: dict[Size, Any] = {}
         self._rgb = np.zeros((0, 0, 3), np.uint8)
 
@@ -84,9 +86,9 @@ class Fusion(ABC):
         """What the status shows of it, beside ``copies``."""
         return {}
 
-    @abstractmethod
     def forget(self) -> None:
         """The next pair is not of the same scene: the thermal range starts anew."""
+        self._packer.forget()
 
     @abstractmethod
     def pack(self, pair: FramePair) -> None:
@@ -105,21 +107,21 @@ class Fusion(ABC):
         """What the frames are for which all is set up, (visible, thermal); None before the first."""
         return (self._forms["visible"], self._forms["thermal"]) if len(self._forms) == 2 else None
 
-    @abstractmethod
     def table(self, correction: Matrix) -> SamplingTable:
         """How ``pack`` is to sample thermal if the registration is off; from any thread, takes milliseconds.
 
         Args:
             correction: [3, 3] among visible pixels: ``registration @ correction`` is right.
         """
+        return self._packer.table(correction)
 
-    @abstractmethod
     def register(self, table: SamplingTable) -> None:
         """Let ``pack`` sample by a table of ``table`` from the next pair on, until the frames' forms change."""
+        self._packer.register(table)
 
-    @abstractmethod
     def packed(self, phases: npt.NDArray[np.intp]) -> Tensor:
         """A copy [N, H/4, W/4] of some of the 32 phases ``pack`` wrote, after ``unpack`` or ``pass_...``."""
+        return np.asarray(self._input()[phases], np.float32)
 
     @abstractmethod
     def pass_visible(self, visible: Frame, rgb: Pixels) -> None:
@@ -133,13 +135,31 @@ class Fusion(ABC):
     def close(self) -> None:
         """Let go of the cameras' buffers and of the ring."""
 
-    @abstractmethod
     def _fit(self, visible: Form, thermal: Form) -> None:
         """Set up engine and kernels for frames of these forms, if that changes anything."""
+        size = tensor_size(visible[1])
+        if size != self._engine_size:
+            self._take_engine(size)
+            self._engine_size = size
+        if self._packer.fit_forms(visible, thermal):
+            self._take_unpack(visible)
+            self.size_px = visible[1]
 
     @abstractmethod
-    def _fetch(self) -> Engine:
-        """The engine, with ``x`` and ``y`` as they were last."""
+    def _take_engine(self, size: Size) -> None:
+        """Set ``built`` and ``engine`` for images of this size, with the weights of the one that another rig has."""
+
+    @abstractmethod
+    def _take_unpack(self, visible: Form) -> None:
+        """The kernel of ``unpack`` for visible frames of this form."""
+
+    @abstractmethod
+    def _input(self) -> Tensor:
+        """[32, H/4, W/4]: the engine's ``x`` as it was last."""
+
+    @abstractmethod
+    def _output(self) -> Tensor:
+        """[16, H/4, W/4]: the engine's ``y`` as it was last."""
 
     def beside(self: Kind, *, registration: Registration, bits: int) -> Kind:
         """The same student for another rig: one set of weights where the sizes are the same, tensors of its own."""
@@ -170,9 +190,9 @@ class Fusion(ABC):
     def prepare(self, visible: Frame | None, thermal: Frame | None) -> Size:
         """Make ready for frames of these forms, of which one may be missing if its form is known; their ``size_px``."""
         if visible is not None:
-            self._forms["visible"] = (visible.format, visible.size_px)
+            self._forms["visible"] = visible.form
         if thermal is not None:
-            self._forms["thermal"] = (thermal.format, thermal.size_px)
+            self._forms["thermal"] = thermal.form
         self._fit(self._forms["visible"], self._forms["thermal"])
         return self.size_px
 
@@ -188,12 +208,12 @@ class Fusion(ABC):
 
     def thermal_view(self) -> npt.NDArray[np.uint8]:
         """[H, W] uint8: thermal as the student saw it last, registered and normalised."""
-        view: npt.NDArray[np.uint8] = (self._image(self._fetch().x[16:]) * 255 + 0.5).astype(np.uint8)
+        view: npt.NDArray[np.uint8] = (self._image(self._input()[16:]) * 255 + 0.5).astype(np.uint8)
         return view
 
     def luma(self) -> npt.NDArray[np.float32]:
         """[H, W], 0..1: fused luma as ``execute`` left it, before any rounding."""
-        return self._image(self._fetch().y)
+        return self._image(self._output())
 
     def _image(self, phases: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """[H, W] of 16 phases [16, H/4, W/4], without the padding."""

@@ -12,7 +12,8 @@ from typing import Any
 
 from edgefusion.core.bundle import Bundle, Precision
 from edgefusion.core.devices import Device, find_device
-from edgefusion.core.errors import MachineError, RunError, UsageError
+from edgefusion.core.errors import RunError, UsageError
+from edgefusion.core.files import check_folder
 from edgefusion.core.geometry import Size
 from edgefusion.core.rig import Output
 from edgefusion.core.signing import load_signed
@@ -114,7 +115,7 @@ def run(
     bundle = load_signed(settings.bundle_path, settings.require_signature, ungated=settings.ungated)
     device = find_device(settings.device_name)
     for path in (settings.preview, settings.record, settings.trace):
-        _check_folder(path)
+        check_folder(path)
     _check_single(settings)
     if settings.metrics is not None:
         parse_address(settings.metrics)
@@ -147,6 +148,8 @@ def run(
             stack.enter_context(serve_metrics(settings.metrics, Collector(lanes, facts, gauges=gauges)))
         with Keeper(lanes, facts, watchdog_s=watchdog_s) as keeper:
             run_lanes(lanes, stop=stop, wake=wake, turned=keeper.turned)
+        for lane in lanes:  # no turn, so nothing for the keeper's watchdog: an output may take long to finish
+            lane.finish()
         for source, lane in zip(sources, lanes, strict=True):
             if not lane.statistics.frames:
                 raise RunError("no frame was fused", where=source.described)
@@ -270,11 +273,6 @@ def _warm_up(source: Source, lane: Lane) -> None:
 
 def _failed(rig: str, to: str, error: Exception) -> None:
     log.event("output", rig=rig, to=to, state="failed", why=str(error))
-
-
-def _check_folder(path: Path | None) -> None:
-    if path and not path.parent.is_dir():
-        raise MachineError("no such folder", where=path.parent, remedy="make it first")
 
 
 def describe(record: RunRecord, settings: RunSettings) -> str:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from edgefusion.core.errors import RigError, UsageError
-from edgefusion.core.frames import FramePair, PixelFormat
-from edgefusion.core.geometry import Size
-from edgefusion.core.rig import Camera, Drift, Output, Policy, Rig, ThermalCamera, load_rig, registered
+from edgefusion.core.frames import Form, FramePair
+from edgefusion.core.rig import Drift, Output, Policy, Rig, load_rig, registered
 from edgefusion.kernels.inputs import Registration
-from edgefusion.kernels.layout import Form
 from edgefusion.recordings.options import chosen_recording
 from edgefusion.recordings.pairing import Side
 from edgefusion.recordings.recording import Recording
@@ -26,37 +23,11 @@ from runtime.pipeline.stream import PairStream
 from runtime.sync.exchange import Arrived, unheard
 from runtime.sync.live import LiveRig
 
+if TYPE_CHECKING:
+    from runtime.run import RunSettings
+
 SIMULATED_FRAMES = 300
 LIVE_FPS = 30.0
-
-
-class Wanted(Protocol):
-    """The settings of a run that say where its frames come from."""
-
-    @property
-    def recording(self) -> Path | None: ...  # noqa: D102
-    @property
-    def visible(self) -> Path | None: ...  # noqa: D102
-    @property
-    def thermal(self) -> Path | None: ...  # noqa: D102
-    @property
-    def topics(self) -> tuple[str, str] | None: ...  # noqa: D102
-    @property
-    def intersect(self) -> bool: ...  # noqa: D102
-    @property
-    def rigs(self) -> Sequence[Path]: ...  # noqa: D102
-    @property
-    def frames(self) -> int | None: ...  # noqa: D102
-    @property
-    def fps(self) -> float | None: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-    @property
-    def fog(self) -> float: ...  # noqa: D102
-    @property
-    def prerender(self) -> int | None: ...  # noqa: D102
-    @property
-    def size_px(self) -> Size | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -98,7 +69,7 @@ class Source:
     drift: Drift | None = None
 
 
-def open_sources(settings: Wanted, *, stop: threading.Event, wake: threading.Condition) -> list[Source]:
+def open_sources(settings: RunSettings, *, stop: threading.Event, wake: threading.Condition) -> list[Source]:
     """What the settings name. Cameras run while one is inside ``moments``.
 
     Raises:
@@ -118,7 +89,7 @@ def open_sources(settings: Wanted, *, stop: threading.Event, wake: threading.Con
     return [_simulated(settings, stop)]
 
 
-def _simulated(settings: Wanted, stop: threading.Event) -> Source:
+def _simulated(settings: RunSettings, stop: threading.Event) -> Source:
     size_px = settings.size_px or SimulatedRig.visible_size_px
     rig = SimulatedRig(seed=settings.seed, fog=settings.fog, visible_size_px=size_px)
     frames = SIMULATED_FRAMES if settings.frames is None else settings.frames or None
@@ -138,7 +109,7 @@ def _simulated(settings: Wanted, stop: threading.Event) -> Source:
     )
 
 
-def _recorded(settings: Wanted, recording: Recording, stop: threading.Event) -> Source:
+def _recorded(settings: RunSettings, recording: Recording, stop: threading.Event) -> Source:
     if len(settings.rigs) > 1:
         raise UsageError("several rigs for one recording", remedy="give the --rig it was made with")
     rig = load_rig(settings.rigs[0]) if settings.rigs else None
@@ -159,7 +130,7 @@ def _recorded(settings: Wanted, recording: Recording, stop: threading.Event) -> 
     )
 
 
-def _live(settings: Wanted, wake: threading.Condition) -> list[Source]:
+def _live(settings: RunSettings, wake: threading.Condition) -> list[Source]:
     if settings.fps:
         raise UsageError("--fps paces recordings", remedy="set fps of the cameras in rig.toml")
     rigs = [load_rig(path) for path in settings.rigs]
@@ -170,13 +141,13 @@ def _live(settings: Wanted, wake: threading.Condition) -> list[Source]:
     return [_live_source(rig, settings, wake) for rig in rigs]
 
 
-def _live_source(rig: Rig, settings: Wanted, wake: threading.Condition) -> Source:
+def _live_source(rig: Rig, settings: RunSettings, wake: threading.Condition) -> Source:
     cameras: dict[Side, capture.Camera] = {
         "visible": capture.open_camera("visible", rig.visible),
         "thermal": capture.open_camera("thermal", rig.thermal),
     }
     moments = LiveRig(rig, cameras, wake=wake, changed=lambda side, state, why: _say(rig.name, side, state, why))
-    devices = " + ".join(capture.shown_device(camera.device or "") for camera in (rig.visible, rig.thermal))
+    devices = " + ".join(capture.without_passwords(camera.device or "") for camera in (rig.visible, rig.thermal))
     return Source(
         rig.name,
         devices,
@@ -185,7 +156,7 @@ def _live_source(rig: Rig, settings: Wanted, wake: threading.Condition) -> Sourc
         rig.thermal.bits,
         rig.visible.fps or LIVE_FPS,
         live=True,
-        forms=(_form(rig.visible), _form(rig.thermal)),
+        forms=((rig.visible.delivered, rig.visible.size_px), (rig.thermal.delivered, rig.thermal.size_px)),
         frames=settings.frames or None,
         policy=rig.policy,
         outputs=rig.outputs,
@@ -196,8 +167,3 @@ def _live_source(rig: Rig, settings: Wanted, wake: threading.Condition) -> Sourc
 
 def _say(rig: str, side: str, state: str, why: str) -> None:
     log.event("camera", rig=rig, side=side, state=state, **({"why": why} if why else {}))
-
-
-def _form(camera: Camera) -> Form:
-    swapped = isinstance(camera, ThermalCamera) and camera.byte_order == "big"
-    return (PixelFormat.Y16_BE if swapped and camera.format is PixelFormat.Y16 else camera.format, camera.size_px)

@@ -6,7 +6,6 @@ import os
 import socket
 from functools import lru_cache
 
-from edgefusion.core.errors import MachineError
 from runtime import log
 
 TIMEOUT_S = 1.0
@@ -27,20 +26,6 @@ def notify(*lines: str) -> None:
             speaker.sendto("\n".join(lines).encode(), _unix(address))
         except OSError as error:
             _complain(address, error.strerror or str(error))
-
-
-def watchdog_s() -> float | None:
-    """How often systemd wants to hear ``WATCHDOG=1`` at the least; None where it does not watch this process.
-
-    Raises:
-        MachineError: ``WATCHDOG_USEC`` is no number of microseconds.
-    """
-    text, process = os.environ.get("WATCHDOG_USEC"), os.environ.get("WATCHDOG_PID")
-    if not text or (process and process != str(os.getpid())):
-        return None
-    if not text.isdigit() or int(text) == 0:
-        raise MachineError(f"{text!r} is no number of microseconds", where="WATCHDOG_USEC", remedy="systemd sets it")
-    return int(text) / 1e6
 
 
 def _unix(address: str) -> str:

@@ -16,11 +16,10 @@ from typing import IO
 
 from edgefusion.core.errors import MachineError
 from edgefusion.core.files import append
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.pairing import SIDES, Side
 from runtime import log
 from runtime.gauges import Gauges, Read
 from runtime.pipeline.turn import Turn
-from runtime.sync.exchange import SIDES
 from runtime.trace_events import Track, counters, left_out, named
 
 PERIOD_S = 0.2

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgefusion.core.frames import Flag, FusedInfo
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.pairing import SIDES, Side
 from runtime.gauges import Gauges
 from runtime.pipeline.turn import Turn
-from runtime.sync.exchange import SIDES
 
 ARRIVAL_NS = 1_000
 """An arrival is drawn as a slice of a microsecond: arrows begin at slices only."""

@@ -12,7 +12,7 @@ from calibrate.rig import views
 from calibrate.rig.survey import jpeg
 from calibrate.rig.targetless import estimated, samples_of
 from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import Matrix, Size, apply
+from edgefusion.core.geometry import Matrix, Size, apply, grid, inverse
 from edgefusion.core.rig import load_rig
 from edgefusion.recordings.options import NamedRecording
 
@@ -109,9 +109,8 @@ def _verdict(mean_px: float, uncertainty_px: float, limit_px: float) -> Verdict:
 
 def _misalignment(registration: Matrix, measured: Matrix, size_px: Size) -> tuple[Matrix, list[Region]]:
     """[81] lengths over the visible image, and each region's mean."""
-    x, y = np.meshgrid(*(np.linspace(0, side - 1, GRID) for side in size_px))
-    points = np.stack([x.ravel(), y.ravel()], axis=1)
-    moves = apply(np.asarray(np.linalg.inv(registration), np.float64), apply(measured, points)) - points
+    points = grid(size_px, GRID)
+    moves = apply(inverse(registration), apply(measured, points)) - points
     parts = moves.reshape(3, 3, 3, 3, 2).transpose(0, 2, 1, 3, 4).reshape(9, 9, 2)
     regions = [
         Region(name, float(part[:, 0].mean()), float(part[:, 1].mean()), float(np.hypot(*part.T).mean()))

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from calibrate.rig.choice import Choice, guessed_pose
 from calibrate.rig.detect import Detector, others
 from calibrate.rig.solve import Solution
-from calibrate.rig.survey import SIDES, Looked, Survey
+from calibrate.rig.survey import Looked, Survey
 from calibrate.rig.target import Target
 from calibrate.rig.views import Bytes
 from edgefusion.core.errors import InputError
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.pairing import SIDES, Side
 
 LEAST_FRAMES = 8
 """In unlike poses; fewer determine neither the lenses nor, by leaving some out, how sure the result is."""

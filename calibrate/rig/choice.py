@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from calibrate.rig.detect import Sighting
-from calibrate.rig.survey import SIDES, Looked, Survey
+from calibrate.rig.survey import Looked, Survey
 from calibrate.rig.target import Target
 from edgefusion.core.geometry import Size
+from edgefusion.recordings.pairing import SIDES
 
 Doubles = npt.NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.geometry import Matrix, Size, apply, check_registration, resize_map
+from edgefusion.core.geometry import Matrix, Size, apply, check_registration, grid, resize_map
 
 Doubles = npt.NDArray[np.float64]
 
@@ -49,8 +49,7 @@ class Lens:
     @property
     def grid(self) -> Doubles:
         """[GRID * GRID, 2] pixels all over the image."""
-        x, y = np.meshgrid(*(np.linspace(0, side - 1, GRID) for side in self.size_px))
-        return np.stack([x.ravel(), y.ravel()], axis=1)
+        return grid(self.size_px, GRID)
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,14 @@ from calibrate.rig.choice import Choice, choose
 from calibrate.rig.geometry import DISTANCES_M, Geometry
 from calibrate.rig.order import ordered
 from calibrate.rig.solve import Frame, Solution, geometry_of, solve
-from calibrate.rig.survey import SIDES, Survey, survey
+from calibrate.rig.survey import Survey, survey
 from calibrate.rig.target import Target
 from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import Matrix, Size, apply, check_registration, scale_registration
+from edgefusion.core.geometry import Matrix, Size, apply, check_registration, inverse, scale_registration
 from edgefusion.core.progress import progress
-from edgefusion.core.rig import Rig, load_rig
+from edgefusion.core.rig import Rig, load_rig, read_text
 from edgefusion.recordings.options import NamedRecording
+from edgefusion.recordings.pairing import SIDES
 
 GROUPS = 4
 """The frames are split into so many groups; how much the map changes without one of them is how sure it is."""
@@ -176,14 +177,10 @@ def _uncertainty_px(solution: Solution, target: Target, registration: Matrix, re
     for group in range(GROUPS):
         rest = [each for number, each in enumerate(frames) if number % GROUPS != group]
         other = geometry_of(rest, target, sizes)
-        mapped.append(apply(_inverse(registration), other.thermal_points(points, reference_m)))
+        mapped.append(apply(inverse(registration), other.thermal_points(points, reference_m)))
     spread = np.array(mapped) - np.mean(mapped, axis=0)
     variance = (GROUPS - 1) / GROUPS * (spread**2).sum(axis=(0, 2))
     return float(np.sqrt(variance).mean())
-
-
-def _inverse(matrix: Matrix) -> Matrix:
-    return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
 def _distances(reference_m: float) -> list[float]:
@@ -217,18 +214,13 @@ def _formats(named: NamedRecording) -> tuple[str, str]:
 
 def _text(result: Result, rig: Rig | None, settings: RigSettings, formats: tuple[str, str]) -> str:
     sizes = (rig.visible.size_px, rig.thermal.size_px) if rig else result.sizes_px
-    text = read_rig(settings.rig_path) if settings.rig_path else writing.fresh(sizes, formats, bits=16)
+    text = read_text(settings.rig_path) if settings.rig_path else writing.fresh(sizes, formats, bits=16)
     geometry = result.solution.geometry.resized(*sizes)
     matrix = scale_registration(
         result.registration, visible=(result.sizes_px[0], sizes[0]), thermal=(result.sizes_px[1], sizes[1])
     )
     changes = writing.Changes(check_registration(matrix), _table(result, geometry, settings))
     return writing.edited(text, changes, where=settings.rig_path or settings.out)
-
-
-def read_rig(path: Path) -> str:
-    """The text of a rig.toml that was loaded already."""
-    return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
 
 
 def _table(result: Result, geometry: Geometry, settings: RigSettings) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from calibrate.rig import views
 from edgefusion.core.frames import FramePair
-from edgefusion.core.geometry import Matrix, Size, resize_map
+from edgefusion.core.geometry import Matrix, Size, resize_map, scale_of
 
 Floats = npt.NDArray[np.float32]
 
@@ -92,7 +92,7 @@ class _Film:
         self.stamps_ns.append((pair.visible.timestamp_ns, pair.thermal.timestamp_ns))
 
     def _seen(self, plane: Floats, visible: Size, small: Size) -> Floats:
-        shrunk = (max(round(plane.shape[1] * small[0] / visible[0] / self._scale), 2), 0)
+        shrunk = (max(round(plane.shape[1] * small[0] / visible[0] / scale_of(self._registration)), 2), 0)
         shrunk = (shrunk[0], max(round(plane.shape[0] * shrunk[0] / plane.shape[1]), 2))
         thermal = (plane.shape[1], plane.shape[0])
         if shrunk[0] < thermal[0]:
@@ -102,11 +102,6 @@ class _Film:
         through = resize_map(thermal, shrunk) @ self._registration @ resize_map(small, visible)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(cv2.warpPerspective(plane, through, small, flags=flags, borderMode=cv2.BORDER_REPLICATE))
-
-    @property
-    def _scale(self) -> float:
-        """Thermal pixels a visible pixel."""
-        return float(np.sqrt(abs(np.linalg.det(self._registration[:2, :2]))))
 
 
 def _small(plane: Floats, size: Size) -> Floats:

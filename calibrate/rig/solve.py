@@ -15,6 +15,7 @@ from calibrate.rig.geometry import Geometry, Lens
 from calibrate.rig.order import Both
 from calibrate.rig.target import Target
 from edgefusion.core.geometry import Size
+from edgefusion.recordings.pairing import SIDES
 
 Doubles = npt.NDArray[np.float64]
 
@@ -108,7 +109,7 @@ def _agreeing(
         bad = _outliers(errors)
         if not bad or len(frames) - len(bad) < 4:
             break
-        name = ("visible", "thermal")[side]
+        name = SIDES[side]
         rejected |= {frames[number].index: _reason(f"{name} contradicts the others", errors, number) for number in bad}
         frames = [each for number, each in enumerate(frames) if number not in bad]
     return frames, rejected

@@ -18,13 +18,11 @@ from edgefusion.core.errors import RecordingError
 from edgefusion.core.frames import FramePair
 from edgefusion.core.geometry import Size
 from edgefusion.core.progress import Advance
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.pairing import SIDES, Side
 from edgefusion.recordings.recording import Recording
 
 _cv: Any = cv2
 """Its stubs allow no None where OpenCV takes one."""
-
-SIDES: tuple[Side, Side] = ("visible", "thermal")
 
 MOST_LOOKED = 160
 """Frames of a recording that are searched, evenly spread: looking takes a fraction of a second each."""

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibrate.rig import views, writing
-from calibrate.rig.job import RigSettings, read_rig
+from calibrate.rig.job import RigSettings
 from calibrate.rig.offset import Offset, time_offset
 from calibrate.rig.survey import jpeg
 from edgefusion.core.errors import InputError
 from edgefusion.core.frames import FramePair, Pixels
 from edgefusion.core.geometry import Matrix, Size, check_registration, scale_registration
 from edgefusion.core.progress import Advance, progress
-from edgefusion.core.rig import Rig
+from edgefusion.core.rig import Rig, read_text
 from edgefusion.recordings.options import NamedRecording
 from edgefusion.recordings.recording import Recording
 
@@ -31,8 +31,6 @@ LAGGING = 0.5
 """Frames of time offset from which on the pairs are put together anew."""
 
 MOST_UNCERTAINTY_PX = 4.0
-MOST_KEPT = 5000
-"""Pairs of a recording that does not say how long it is, among which the registration's are chosen."""
 
 
 @dataclass(frozen=True)
@@ -136,24 +134,56 @@ def _told(recording: Recording, advance: Advance) -> Iterator[FramePair]:
 def samples_of(named: NamedRecording, *, lag: int) -> tuple[list[Sample], tuple[Size, Size], tuple[str, str]]:
     """Pairs for the registration, evenly spread, thermal taken so many frames later; sizes and formats."""
     recording = named.open()
-    count = (recording.length or MOST_KEPT) - abs(lag)
-    wanted = sorted({int(at) for at in np.linspace(0, max(count - 1, 0), PAIRS)})
+    kept = _Kept(recording.length - abs(lag) if recording.length else None)
     visible_at, thermal_at = max(0, -lag), max(0, lag)
-    lumas: dict[int, tuple[str, Pixels]] = {}
-    readings: dict[int, Pixels] = {}
     sizes, formats = None, ("", "")
-    chosen = set(wanted)
-    for index, pair in enumerate(islice(recording, MOST_KEPT)):
+    for index, pair in enumerate(islice(recording, recording.length or None)):
         own = (pair.visible.size_px, pair.thermal.size_px)
         sizes, formats = sizes or own, (pair.visible.format.value, pair.thermal.format.value)
-        if index - visible_at in chosen:
-            lumas[index - visible_at] = (pair.name or f"{index}", views.grey(pair.visible))
-        if index - thermal_at in chosen:
-            readings[index - thermal_at] = views.grey(pair.thermal)
+        if kept.wants(index - visible_at):
+            kept.lumas[index - visible_at] = (pair.name or f"{index}", views.grey(pair.visible))
+        if kept.wants(index - thermal_at):
+            kept.readings[index - thermal_at] = views.grey(pair.thermal)
+        kept.thin_out()
     if sizes is None:
         raise InputError("the recording has no frame", where=named.name)
-    both = sorted(lumas.keys() & readings.keys())
-    return [Sample(lumas[at][0], lumas[at][1], readings[at]) for at in both], sizes, formats
+    return kept.samples(), sizes, formats
+
+
+class _Kept:
+    """Frames that may become samples, by their place.
+
+    Args:
+        count: of the pairs to come; None if unknown: then every k-th is kept, and k doubled when they are too many.
+    """
+
+    def __init__(self, count: int | None) -> None:
+        self._wanted = None if count is None else set(_spread(count))
+        self._stride = 1
+        self.lumas: dict[int, tuple[str, Pixels]] = {}
+        self.readings: dict[int, Pixels] = {}
+
+    def wants(self, at: int) -> bool:
+        """Whether the frame of a place may become one of a sample."""
+        return at in self._wanted if self._wanted is not None else at >= 0 and at % self._stride == 0
+
+    def thin_out(self) -> None:
+        """Leave out every second one where they are too many."""
+        if max(len(self.lumas), len(self.readings)) > 2 * PAIRS:
+            self._stride *= 2
+            self.lumas = {at: each for at, each in self.lumas.items() if self.wants(at)}
+            self.readings = {at: each for at, each in self.readings.items() if self.wants(at)}
+
+    def samples(self) -> list[Sample]:
+        """Those of which both cameras' frames are there, ``PAIRS`` at most."""
+        both = sorted(self.lumas.keys() & self.readings.keys())
+        chosen = [both[number] for number in _spread(len(both))]
+        return [Sample(*self.lumas[at], self.readings[at]) for at in chosen]
+
+
+def _spread(count: int) -> list[int]:
+    """Places of at most ``PAIRS`` of so many, evenly spread."""
+    return sorted({int(at) for at in np.linspace(0, count - 1, PAIRS)}) if count > 0 else []
 
 
 def _drive(
@@ -177,7 +207,7 @@ def _text(drive: Drive, rig: Rig | None, settings: RigSettings, formats: tuple[s
         matrix = scale_registration(
             matrix, visible=(sizes[0], rig.visible.size_px), thermal=(sizes[1], rig.thermal.size_px)
         )
-        text = read_rig(settings.rig_path) if settings.rig_path else ""
+        text = read_text(settings.rig_path) if settings.rig_path else ""
     else:
         text = writing.fresh(sizes, formats, bits=16)
     ruler = {"baseline_m": settings.baseline_m} if settings.baseline_m is not None else {}

@@ -22,15 +22,13 @@ TAILS = (0.5, 99.5)
 
 def grey(frame: Frame) -> Pixels:
     """[H, W] luma or thermal reading of a frame of any format, in its own range; a copy."""
-    pixels = frame.pixels
+    pixels = frame.readings
     if frame.format is PixelFormat.RGB24:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
     if frame.format is PixelFormat.NV12:
         pixels = pixels[: frame.size_px[1]]
     elif frame.format in (PixelFormat.YUYV, PixelFormat.UYVY):
         pixels = pixels[..., 0 if frame.format is PixelFormat.YUYV else 1]
-    elif frame.format is PixelFormat.Y16_BE:
-        pixels = pixels.byteswap()
     own: Pixels = pixels.copy()
     return own
 

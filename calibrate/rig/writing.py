@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from edgefusion.core import toml
 from edgefusion.core.errors import RigError
 from edgefusion.core.files import atomic_write
 from edgefusion.core.geometry import Matrix, Size
-from edgefusion.core.rig import examine_rig
+from edgefusion.core.rig import examine_text
 
 _HEADER = re.compile(r"^\s*\[\[?\s*([A-Za-z_\"'][^\]]*?)\s*\]\]?\s*(?:#.*)?$")
 
@@ -155,11 +154,8 @@ def write_rig(path: Path, text: str) -> None:
         MachineError: the place is not writable.
         RigError: it would not be a rig; the file is as it was.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        trial = Path(scratch) / "rig.toml"
-        trial.write_bytes(text.encode())
-        found = examine_rig(trial)
-    if found.mistakes:
-        raise RigError(f"what was to be written is no rig: {found.mistakes[0]}", where=path)
+    mistakes = examine_text(text).mistakes
+    if mistakes:
+        raise RigError(f"what was to be written is no rig: {mistakes[0]}", where=path)
     with atomic_write(path) as stream:
         stream.write(text.encode())

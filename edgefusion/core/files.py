@@ -12,6 +12,16 @@ from typing import IO
 from edgefusion.core.errors import MachineError
 
 
+def check_folder(path: Path | None) -> None:
+    """Refuse at once, before long work, a file that could not be written at its end; None: there is none.
+
+    Raises:
+        MachineError: its folder is missing.
+    """
+    if path and not path.parent.is_dir():
+        raise MachineError("no such folder", where=path.parent, remedy="make it first")
+
+
 @contextmanager
 def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
     """A stream for the content of ``path``, which gets its name and ``mode`` when all is written and synced.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.errors import InputError
+from edgefusion.core.geometry import Size
 
 Clock = Literal["monotonic", "realtime", "receive"]
 """What a timestamp counts on: CLOCK_MONOTONIC, CLOCK_REALTIME, or the moment the frame was received."""
@@ -57,6 +59,15 @@ class PixelFormat(str, Enum):
             PixelFormat.Y16_BE: (height, width),
         }[self]
 
+    def nbytes(self, width: int, height: int) -> int:
+        """Bytes of one frame of this format."""
+        return math.prod(self.array_shape(width, height)) * self.dtype.itemsize
+
+    def fits(self, width: int, height: int) -> bool:
+        """Whether a frame of this format may have that size: pixels that share their chroma come in twos."""
+        across, down = {PixelFormat.NV12: (2, 2), PixelFormat.YUYV: (2, 1), PixelFormat.UYVY: (2, 1)}.get(self, (1, 1))
+        return width % across == 0 and height % down == 0
+
     @property
     def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
         """Element type of the array that holds one frame of this format."""
@@ -82,6 +93,9 @@ def light_of(luma: float, name: str = "") -> Light:
         return "day" if found[1] == "D" else "night"
     return "night" if luma < NIGHT_LUMA else "day"
 
+
+Form = tuple[PixelFormat, Size]
+"""Format and (width, height) of a camera's frames."""
 
 VISIBLE_FORMATS = (PixelFormat.RGB24, PixelFormat.NV12, PixelFormat.YUYV, PixelFormat.UYVY, PixelFormat.GREY)
 THERMAL_FORMATS = (PixelFormat.GREY, PixelFormat.Y16, PixelFormat.Y16_BE)
@@ -117,10 +131,20 @@ class Frame:
             )
 
     @property
-    def size_px(self) -> tuple[int, int]:
+    def size_px(self) -> Size:
         """(width, height) of the image, in pixels."""
         rows, columns = self.pixels.shape[:2]
         return (columns, rows * 2 // 3) if self.format is PixelFormat.NV12 else (columns, rows)
+
+    @property
+    def form(self) -> Form:
+        """Its format and size."""
+        return self.format, self.size_px
+
+    @property
+    def readings(self) -> Pixels:
+        """``pixels`` as numbers, whatever the order of their bytes. Not for the hot path: swapped ones are a copy."""
+        return self.pixels.byteswap() if self.format is PixelFormat.Y16_BE else self.pixels
 
 
 @dataclass(frozen=True)

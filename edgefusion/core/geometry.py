@@ -83,3 +83,19 @@ def apply(registration: Matrix, points: npt.ArrayLike) -> Matrix:
     mapped = np.column_stack([given, np.ones(len(given))]) @ registration.T
     flat: Matrix = mapped[:, :2] / mapped[:, 2:]
     return flat
+
+
+def inverse(matrix: Matrix) -> Matrix:
+    """[3, 3] the way back."""
+    return np.asarray(np.linalg.inv(matrix), np.float64)
+
+
+def scale_of(registration: Matrix) -> float:
+    """Thermal pixels to a visible one, perspective left aside."""
+    return float(np.sqrt(abs(np.linalg.det(registration[:2, :2]))))
+
+
+def grid(size_px: Size, count: int = 9) -> Matrix:
+    """[N, 2] pixels, ``count`` by ``count``, from corner to corner of an image."""
+    x, y = (np.linspace(0, side - 1, count) for side in size_px)
+    return np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)

@@ -16,6 +16,9 @@ from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, PixelFormat
 from edgefusion.core.geometry import Matrix, Size, check_registration, resize_map, scale_registration
 from edgefusion.core.mistakes import Mistake, explain, parse, validate
 
+RING = "ring:"
+"""How an output that is a ring begins; its name follows."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +36,11 @@ class Camera(_Part):
     buffers: int = Field(4, ge=3, le=32, description="to ask the driver for")
     time_offset_ns: int = Field(0, description="added to its timestamps: minus its constant latency")
 
+    @property
+    def delivered(self) -> PixelFormat:
+        """The format of its frames: as ``format`` says, but for the order of bytes."""
+        return self.format
+
 
 class ThermalCamera(Camera):
     """The thermal camera: also facts about its sensor."""
@@ -40,6 +48,12 @@ class ThermalCamera(Camera):
     bits: int = Field(16, ge=8, le=16, description="significant bits of a Y16 reading")
     byte_order: Literal["little", "big"] = Field("little", description="of a Y16 reading, as it really arrives")
     hold_s: float = Field(0.5, ge=0, le=10, description="the last frame serves so long, marked stale")
+
+    @property
+    def delivered(self) -> PixelFormat:
+        """The format of its frames: some cameras that say Y16 send the bytes swapped, which ``byte_order`` tells."""
+        swapped = self.byte_order == "big" and self.format is PixelFormat.Y16
+        return PixelFormat.Y16_BE if swapped else self.format
 
 
 class Policy(_Part):
@@ -173,12 +187,26 @@ def examine_rig(path: Path) -> Examined:
         RigError: it cannot be read at all.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        text = read_text(path)
     except OSError as error:
         raise RigError(f"cannot read it ({error.strerror})", where=path) from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         return Examined(None, (Mistake(line, "", "not TOML: this line is no UTF-8 text"),), toml.Lines(""))
+    return examine_text(text)
+
+
+def read_text(path: Path) -> str:
+    """The text of a ``rig.toml``, its lines ended by newlines alone.
+
+    Raises:
+        OSError, UnicodeDecodeError: it cannot be read, or is no text.
+    """
+    return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+
+
+def examine_text(text: str) -> Examined:
+    """``examine_rig`` of the text alone."""
     data = parse(text)
     if isinstance(data, Mistake):
         return Examined(None, (data,), toml.Lines(""))
@@ -210,7 +238,7 @@ def _ring_mistakes(data: dict[str, Any], lines: toml.Lines) -> Iterator[Mistake]
     """Rings after the first."""
     outputs = data.get("output")
     places = [output.get("to") for output in outputs if isinstance(output, dict)] if isinstance(outputs, list) else []
-    rings = [number for number, to in enumerate(places) if isinstance(to, str) and to.startswith("ring:")]
+    rings = [number for number, to in enumerate(places) if isinstance(to, str) and to.startswith(RING)]
     for number in rings[1:]:
         what = "a second ring; any number of processes can read one"
         yield Mistake(lines.of(("output", number, "to")), f"output.{number}.to", what)

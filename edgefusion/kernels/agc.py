@@ -38,12 +38,6 @@ class AgcSpec:
     min_span_counts: float = 64.0
 
 
-def readings(thermal: Frame) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
-    """[H * W] readings of a thermal frame as numbers, whatever the order of its bytes. Not for the hot path."""
-    flat = thermal.pixels.reshape(-1)
-    return flat.byteswap() if thermal.format is PixelFormat.Y16_BE else flat
-
-
 class Agc:
     """Follows the range of one thermal camera: ask for ``range``, pack, then ``update`` with the histogram."""
 
@@ -55,7 +49,7 @@ class Agc:
     def range(self, frame: Frame) -> tuple[float, float]:
         """(low, high) for this frame: from the frames before it, or from itself where it is the first."""
         if self._range is None:
-            self._range = self._spec_range(np.bincount(readings(frame)).astype(np.uint32), 1)
+            self._range = self._spec_range(np.bincount(frame.readings.reshape(-1)).astype(np.uint32), 1)
         return self._range
 
     def update(self, histogram: npt.NDArray[np.uint32], bin_width: int) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numba import get_num_threads
 
 from edgefusion.core.errors import InputError
-from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, Frame, FramePair, PixelFormat, Pixels
+from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, Form, Frame, FramePair, PixelFormat, Pixels
 from edgefusion.core.geometry import Matrix, Size, is_identity
 from edgefusion.kernels import cpu_pack
 from edgefusion.kernels.cpu_unpack import unpack
@@ -19,7 +19,6 @@ from edgefusion.kernels.layout import (
     PHASES,
     THERMAL,
     VISIBLE,
-    Form,
     Tensor,
     check_form,
     tensor_size,
@@ -152,10 +151,9 @@ def to_rgb(visible: Frame) -> npt.NDArray[np.uint8]:
     width, height = visible.size_px
     padded = tensor_size((width, height))
     x = np.empty((16, padded[1] // PHASES, padded[0] // PHASES), np.float32)
-    form = (visible.format, visible.size_px)
-    Pack(form, (PixelFormat.GREY, (2, 2)), registration=np.eye(3)).pack_visible(visible, x)
+    Pack(visible.form, (PixelFormat.GREY, (2, 2)), registration=np.eye(3)).pack_visible(visible, x)
     rgb = np.empty((height, width, 3), np.uint8)
-    Unpack(form)(x, visible, rgb)
+    Unpack(visible.form)(x, visible, rgb)
     return rgb
 
 

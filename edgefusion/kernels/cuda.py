@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from edgefusion.core.frames import PixelFormat
+from edgefusion.core.frames import Form, PixelFormat
 from edgefusion.core.geometry import Matrix
 from edgefusion.kernels import cuda_pack, cuda_unpack
 from edgefusion.kernels.cpu import SamplingTable, check_packable, sampling_table
 from edgefusion.kernels.cuda_jit import THREADS
-from edgefusion.kernels.layout import CODES, HISTOGRAM_BITS, PHASES, THERMAL, VISIBLE, Form, tensor_size
+from edgefusion.kernels.layout import CODES, HISTOGRAM_BITS, PHASES, THERMAL, VISIBLE, tensor_size
 
 DeviceArray = Any
 """A device array of numba's, or what has ``__cuda_array_interface__``."""
@@ -146,7 +146,7 @@ class Unpack:
 def _word_count(form: Form) -> int:
     """4-byte words that a frame of this form takes."""
     pixel_format, size = form
-    return -(-int(np.prod(pixel_format.array_shape(*size))) * pixel_format.dtype.itemsize // 4)
+    return -(-pixel_format.nbytes(*size) // 4)
 
 
 def _blocks(threads: int) -> int:

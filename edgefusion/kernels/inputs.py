@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.frames import Frame, FramePair
+from edgefusion.core.frames import Form, Frame, FramePair
 from edgefusion.core.geometry import Matrix, Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import Agc, AgcSpec
 from edgefusion.kernels.cpu import Pack, SamplingTable, sampling_table
-from edgefusion.kernels.layout import Form, Tensor, tensor_size
+from edgefusion.kernels.layout import Tensor, tensor_size
 
 Registration = Callable[[Size, Size], Matrix]
 """(visible size, thermal size) -> [3, 3] registration for frames of these sizes."""
 
 
-class InputPacker:
-    """Packs the frames of one rig, in order; the thermal range follows the stream.
+class Packer(ABC):
+    """Packs the frames of one rig, in order; the thermal range follows the stream. What is the same on every device.
 
-    ``fit`` or ``fit_forms`` comes before the first frame, and whenever a form may have changed.
+    ``fit_forms`` comes before the first frame, and whenever a form may have changed.
 
     Args:
         spec: the bundle's gain control.
         registration: the rig's; by default both images show the same view.
         bits: significant bits of a Y16 thermal reading.
     """
+
+    _pack: Any
+    """The kernels for frames of ``_forms``."""
 
     def __init__(self, spec: AgcSpec, *, registration: Registration = registered, bits: int = 16) -> None:
         self._spec, self._registration, self._bits = spec, registration, bits
@@ -41,16 +46,14 @@ class InputPacker:
         """
         if (visible, thermal) == self._forms:
             return False
-        matrix = self._registration(visible[1], thermal[1])
-        self._pack = Pack(visible, thermal, registration=matrix, bits=self._bits)
+        self._set_up(visible, thermal, self._registration(visible[1], thermal[1]))
         self._agc = Agc(self._spec, thermal[0])
         self._forms = visible, thermal
         return True
 
-    def fit(self, pair: FramePair) -> bool:
-        """``fit_forms`` for the forms of a pair."""
-        visible, thermal = pair.visible, pair.thermal
-        return self.fit_forms((visible.format, visible.size_px), (thermal.format, thermal.size_px))
+    @abstractmethod
+    def _set_up(self, visible: Form, thermal: Form, registration: Matrix) -> None:
+        """Make ``_pack``, and what goes with it."""
 
     def table(self, correction: Matrix) -> SamplingTable:
         """How thermal is to be sampled if the registration is off, for ``register``; from any thread, takes a while.
@@ -70,6 +73,19 @@ class InputPacker:
         """The next frame is not of the same scene: the thermal range starts anew."""
         if self._forms:
             self._agc.reset()
+
+
+class InputPacker(Packer):
+    """``Packer`` on this machine's processor. ``fit`` may stand for ``fit_forms``."""
+
+    _pack: Pack
+
+    def _set_up(self, visible: Form, thermal: Form, registration: Matrix) -> None:
+        self._pack = Pack(visible, thermal, registration=registration, bits=self._bits)
+
+    def fit(self, pair: FramePair) -> bool:
+        """``fit_forms`` for the forms of a pair."""
+        return self.fit_forms(pair.visible.form, pair.thermal.form)
 
     def pack(self, pair: FramePair, x: Tensor) -> tuple[float, float]:
         """Write a pair into ``x`` [32, H/4, W/4]; the thermal range (low, high) it was given."""

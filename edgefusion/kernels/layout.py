@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.errors import InputError
-from edgefusion.core.frames import Frame, PixelFormat
+from edgefusion.core.frames import Form, Frame, PixelFormat
 from edgefusion.core.geometry import Size
 
 PHASES = 4
@@ -16,9 +16,6 @@ HISTOGRAM_BITS = 14
 """The thermal histogram has ``2 ** HISTOGRAM_BITS`` bins."""
 
 Tensor = npt.NDArray[np.float32]
-
-Form = tuple[PixelFormat, Size]
-"""Format and (width, height) of a camera's frames."""
 
 RGB24, NV12, YUYV, UYVY, GREY = range(5)
 CODES = {
@@ -51,8 +48,8 @@ def shuffle(phases: Tensor) -> Tensor:
 
 def check_form(frame: Frame, expected: Form) -> None:
     """Raises InputError if the frame is not of the form that the ones before it had."""
-    width, height = frame.size_px
-    if (frame.format, (width, height)) != expected:
+    if frame.form != expected:
+        width, height = frame.size_px
         raise InputError(
             f"frame {frame.sequence} is {frame.format.value} {width}x{height}, "
             f"the ones before it were {expected[0].value} {expected[1][0]}x{expected[1][1]}"

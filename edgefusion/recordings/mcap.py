@@ -8,8 +8,8 @@ from pathlib import Path
 from edgefusion.core.errors import RecordingError
 from edgefusion.core.frames import FramePair
 from edgefusion.recordings.mcap_file import McapFile
-from edgefusion.recordings.mcap_topics import SIDES, ImageTopics, Shot, TopicFrames, Topics
-from edgefusion.recordings.pairing import TOLERANCE_NS, Pairing, Side
+from edgefusion.recordings.mcap_topics import ImageTopics, Shot, TopicFrames, Topics
+from edgefusion.recordings.pairing import SIDES, TOLERANCE_NS, Pairing, Side
 from edgefusion.recordings.video import FALLBACK_FPS
 
 

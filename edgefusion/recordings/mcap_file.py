@@ -54,6 +54,18 @@ class Entry:
     message: Message
 
 
+class _KnownSummary(SeekingReader):
+    """A reader of a file whose summary was read before: that of an hour's drive takes long to parse."""
+
+    def __init__(self, stream: IO[bytes], summary: Summary) -> None:
+        super().__init__(stream, validate_crcs=True)
+        self._known = summary
+
+    def get_summary(self) -> Summary:
+        """What ``iter_messages`` asks for."""
+        return self._known
+
+
 class McapFile:
     """The messages of a file.
 
@@ -73,7 +85,7 @@ class McapFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._in_order = False
+        self._index: Summary | None = None
         with self._opened() as stream:
             self._complete = _ends_whole(stream)
             summary = SeekingReader(stream).get_summary() if self._complete else None
@@ -81,7 +93,7 @@ class McapFile:
         if summary and statistics:
             self.topics = _of_summary(summary, statistics)
             self.start_ns, self.end_ns = statistics.message_start_time, statistics.message_end_time
-            self._in_order = bool(summary.chunk_indexes)
+            self._index = summary if summary.chunk_indexes else None
         else:
             self.topics, self.start_ns, self.end_ns = self._scan()
         if not self.topics:
@@ -101,10 +113,10 @@ class McapFile:
             RecordingError: damaged.
         """
         with self._opened() as stream:
-            yield from self._indexed(stream, topics) if self._in_order else self._written(stream, topics)
+            yield from self._indexed(stream, topics, self._index) if self._index else self._written(stream, topics)
 
-    def _indexed(self, stream: IO[bytes], topics: Collection[str]) -> Iterator[Entry]:
-        reader = SeekingReader(stream, validate_crcs=True)
+    def _indexed(self, stream: IO[bytes], topics: Collection[str], index: Summary) -> Iterator[Entry]:
+        reader = _KnownSummary(stream, index)
         for schema, channel, message in reader.iter_messages(topics):
             yield Entry(channel.topic, channel.message_encoding, schema, message)
 

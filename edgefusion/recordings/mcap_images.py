@@ -168,8 +168,7 @@ def _raw(message: Any, where: str) -> Layout:
 def _rows(message: Any, raw: _Raw, where: str) -> npt.NDArray[np.uint8]:
     """[rows, W, bytes of a pixel], without what pads the rows."""
     width, height, step, data = int(message.width), int(message.height), int(message.step), message.data
-    even = {PixelFormat.NV12: (2, 2), PixelFormat.YUYV: (2, 1)}.get(raw.format, (1, 1))
-    if not width or not height or width % even[0] or height % even[1]:
+    if not width or not height or not raw.format.fits(width, height):
         raise RecordingError(f"an image of {width}x{height} in {message.encoding}", where=where)
     rows = height * 3 // 2 if raw.format is PixelFormat.NV12 else height
     if step < width * raw.size:

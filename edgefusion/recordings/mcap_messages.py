@@ -51,7 +51,7 @@ def message_class(name: str) -> Any:
 
 def raw_image(frame: Frame, stamp_ns: int, frame_id: str) -> Any:
     """A RawImage with the frame's own bytes, but for swapped readings, which become little-endian."""
-    pixels = frame.pixels.byteswap() if frame.format is PixelFormat.Y16_BE else frame.pixels
+    pixels = frame.readings
     width, height = frame.size_px
     return message_class("RawImage")(
         timestamp=_stamp(stamp_ns), frame_id=frame_id, width=width, height=height, data=pixels.tobytes(),

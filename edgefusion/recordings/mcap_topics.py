@@ -9,15 +9,13 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from edgefusion.core.errors import RecordingError
-from edgefusion.core.frames import Clock, Frame, PixelFormat
+from edgefusion.core.frames import Clock, Form, Frame
 from edgefusion.recordings.mcap_file import Entry, McapFile, Topic
 from edgefusion.recordings.mcap_images import Decoder, is_image, pixels_of, side_by_encoding, stamp_ns
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.pairing import SIDES, Side
 
 Topics = tuple[str, str]
 """Names of the visible and of the thermal topic."""
-
-SIDES: tuple[Side, Side] = ("visible", "thermal")
 
 THERMAL_WORDS = {"thermal", "lwir", "infrared", "ir", "boson", "lepton", "flir"}
 VISIBLE_WORDS = {"visible", "rgb", "color", "colour", "camera", "cam"}
@@ -130,7 +128,7 @@ class TopicFrames:
 
     def __init__(self, side: Side, where: str) -> None:
         self._side, self._where = side, where
-        self._form: tuple[PixelFormat, tuple[int, int]] | None = None
+        self._form: Form | None = None
 
     def frame(self, shot: Shot, number: int) -> Frame:
         """The decoded frame.
@@ -141,12 +139,12 @@ class TopicFrames:
         where = f"{self._where}, frame {number}"
         pixels, kind = pixels_of(shot.message, self._side, where)
         frame = Frame(pixels, kind, shot.timestamp_ns, shot.clock, number)
-        form = (kind, frame.size_px)
+        form = frame.form
         if self._form not in (None, form):
             raise RecordingError(f"it is {_words(form)}, those before it {_words(self._form)}", where=where)
         self._form = form
         return frame
 
 
-def _words(form: tuple[PixelFormat, tuple[int, int]] | None) -> str:
+def _words(form: Form | None) -> str:
     return f"{form[0].value} {form[1][0]}x{form[1][1]}" if form else ""

@@ -20,12 +20,16 @@ from edgefusion.core.files import append
 from edgefusion.core.frames import Clock, Frame
 from edgefusion.recordings.mcap_file import MAGIC
 from edgefusion.recordings.mcap_messages import compressed_image, raw_image
+from edgefusion.recordings.pairing import Side
 
 CHUNK_BYTES = 256 * 1024
 """So much, or one image, is lost at most when the process is killed."""
 
 SYNC_S = 2.0
 """So often all is forced to the disk: no more is lost when the power is cut."""
+
+RAW_TOPICS: dict[Side, str] = {"visible": "/visible/image_raw", "thermal": "/thermal/image_raw"}
+"""What both cameras' topics are called."""
 
 _YEAR_2001_NS = 10**18
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}

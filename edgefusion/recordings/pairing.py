@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 Side = Literal["visible", "thermal"]
+SIDES: tuple[Side, Side] = ("visible", "thermal")
+
 Item = TypeVar("Item")
 
 TOLERANCE_NS = 20_000_000

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 
 from edgefusion.core.geometry import Matrix, Size, apply
 from edgefusion.registration.features import Features
@@ -74,11 +73,15 @@ def starts(levels: Sequence[Level], expected: Matrix, *, search: Search, most: i
 
 
 def _padded(side: int, shift: float) -> int:
+    from scipy import fft  # here, as the drift monitor of every run imports this package and never comes here
+
     return int(fft.next_fast_len(int(np.ceil(side * (1 + shift))) + 2, real=True))
 
 
 def _spectra(features: Features, padded: tuple[int, int]) -> tuple[Spectrum, Spectrum, Spectrum]:
     """Spectra of the edges (each channel), of their energy and of what was seen."""
+    from scipy import fft
+
     edges = np.moveaxis(features.edges, 2, 0)
     energy = np.einsum("hwc,hwc->hw", features.edges, features.edges)
     planes = np.concatenate([edges, energy[None], features.seen[None].astype(np.float32)])
@@ -93,6 +96,8 @@ def _scores(
     size: Size,
 ) -> npt.NDArray[np.float32]:
     """Normalised correlation for every shift (cyclic), summed over the pairs; 0 where they hardly overlap."""
+    from scipy import fft
+
     matched = sum((v[0].conj() * t[0]).sum(axis=0) for v, t in zip(visible, thermal, strict=True))
     ours = sum(v[1].conj() * t[2] for v, t in zip(visible, thermal, strict=True))
     theirs = sum(v[2].conj() * t[1] for v, t in zip(visible, thermal, strict=True))

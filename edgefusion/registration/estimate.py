@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.geometry import Matrix, Size, check_registration
+from edgefusion.core.geometry import Matrix, Size, check_registration, scale_of
 from edgefusion.registration import evidence, refusals
 from edgefusion.registration.coarse import Search
 from edgefusion.registration.features import Image
 from edgefusion.registration.levels import Pair
 from edgefusion.registration.projective import Mapping, Model
-from edgefusion.registration.refine import KEPT, LAST, SECOND, Candidate, candidates, misfit_px, refine, scale_of
+from edgefusion.registration.refine import KEPT, LAST, SECOND, Candidate, candidates, misfit_px, refine
 from edgefusion.registration.refusals import Rejected
 
 OUTLIER = 0.5

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edgefusion.core.geometry import Matrix, Size, apply
+from edgefusion.core.geometry import Matrix, Size, apply, grid, inverse
 from edgefusion.registration.levels import Level
-from edgefusion.registration.projective import PARAMETERS, Mapping, Model, change, grid, moved, normaliser
+from edgefusion.registration.projective import PARAMETERS, Mapping, Model, change, moved, normaliser
 from edgefusion.registration.surfaces import Stack, Surfaces
 
 STEP_PX, ROUNDS, MARGIN = 0.5, 30, 4
@@ -133,7 +133,7 @@ def fit(given: Surfaces, level: Level, mapping: Mapping, *, model: Model, before
 
 def _changed(mapping: Mapping, parameters: Matrix, size_px: Size) -> Mapping:
     norm = normaliser(size_px)
-    matrix = mapping.matrix @ np.linalg.inv(norm) @ change(parameters) @ norm
+    matrix = mapping.matrix @ inverse(norm) @ change(parameters) @ norm
     lens = mapping.lens + (float(parameters[8]) if len(parameters) == PARAMETERS["lens"] else 0.0)
     return Mapping(np.asarray(matrix / matrix[2, 2]), lens)
 

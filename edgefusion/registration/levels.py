@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import Matrix, Size, resize_map
+from edgefusion.core.geometry import Matrix, Size, inverse, resize_map
 from edgefusion.registration.features import Features, Image, Mask, Plane, describe, seen_part, stretch
 from edgefusion.registration.projective import Mapping, look_through, lookup
 
@@ -48,13 +48,22 @@ def view(image: Image, *, where: str) -> View:
     Raises:
         InputError: it is not [H, W], or too small.
     """
+    check_image(image, where=where)
+    seen = seen_part(image)
+    return View(stretch(image, seen), seen)
+
+
+def check_image(image: Image, *, where: str) -> None:
+    """Refuse what cannot be registered.
+
+    Raises:
+        InputError: it is not [H, W], or too small.
+    """
     if image.ndim != 2 or min(image.shape) < SMALLEST_PX:
         raise InputError(
             f"an image of shape {image.shape} cannot be registered", where=where,
             remedy=f"give one channel, {SMALLEST_PX} pixels or more high and wide",
         )  # fmt: skip
-    seen = seen_part(image)
-    return View(stretch(image, seen), seen)
 
 
 @dataclass(frozen=True)
@@ -115,11 +124,11 @@ class Level:
 
     def here(self, mapping: Mapping) -> Mapping:
         """A map between the images' own sizes, for the sizes here."""
-        return replace(mapping, matrix=self.from_thermal @ mapping.matrix @ np.linalg.inv(self.from_visible))
+        return replace(mapping, matrix=self.from_thermal @ mapping.matrix @ inverse(self.from_visible))
 
     def native(self, mapping: Mapping) -> Mapping:
         """The inverse of ``here``."""
-        matrix = np.linalg.inv(self.from_thermal) @ mapping.matrix @ self.from_visible
+        matrix = inverse(self.from_thermal) @ mapping.matrix @ self.from_visible
         return replace(mapping, matrix=matrix / matrix[2, 2])
 
 

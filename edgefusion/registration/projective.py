@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.geometry import Matrix, Size, apply
+from edgefusion.core.geometry import Matrix, Size, apply, inverse
 
 Plane = npt.NDArray[np.float32]
 Model = Literal["similarity", "homography", "lens"]
@@ -38,13 +38,13 @@ class Mapping:
             return mapped
         norm = normaliser(thermal_size_px)
         ideal: Matrix = apply(norm, mapped)
-        return apply(_inverse(norm), ideal * (1 + self.lens * (ideal**2).sum(axis=1, keepdims=True)))
+        return apply(inverse(norm), ideal * (1 + self.lens * (ideal**2).sum(axis=1, keepdims=True)))
 
     def bend(self, points: Matrix, thermal_size_px: Size) -> Matrix:
         """[N, 2] how far, in visible pixels, a unit more of the radial term moves what visible pixels show."""
         norm = normaliser(thermal_size_px)
         squares = (apply(np.asarray(norm @ self.matrix), points) ** 2).sum(axis=1, keepdims=True)
-        centre = apply(_inverse(norm @ self.matrix), np.zeros((1, 2)))
+        centre = apply(inverse(norm @ self.matrix), np.zeros((1, 2)))
         return np.asarray((points - centre) * squares)
 
 
@@ -53,10 +53,6 @@ def normaliser(size_px: Size) -> Matrix:
     half = np.hypot(*size_px) / 2
     x, y = ((side - 1) / 2 / half for side in size_px)
     return np.array([[1 / half, 0, -x], [0, 1 / half, -y], [0, 0, 1]])
-
-
-def _inverse(matrix: Matrix) -> Matrix:
-    return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
 def change(parameters: Matrix) -> Matrix:
@@ -106,13 +102,7 @@ def similarity(*, turn_deg: float, scale: float, about: Size) -> Matrix:
     norm = normaliser(about)
     angle = np.deg2rad(turn_deg)
     a, b = scale * np.cos(angle) - 1, scale * np.sin(angle)
-    return np.asarray(np.linalg.inv(norm) @ change(np.array([a, b, 0, 0])) @ norm)
-
-
-def grid(size_px: Size, count: int = 9) -> Matrix:
-    """[N, 2] pixels, ``count`` by ``count``, from corner to corner of an image."""
-    x, y = (np.linspace(0, side - 1, count) for side in size_px)
-    return np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+    return np.asarray(inverse(norm) @ change(np.array([a, b, 0, 0])) @ norm)
 
 
 def lookup(

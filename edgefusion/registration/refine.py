@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgefusion.core.geometry import Matrix
+from edgefusion.core.geometry import Matrix, grid, scale_of
 from edgefusion.registration.coarse import Search, starts
 from edgefusion.registration.fit import fit
 from edgefusion.registration.levels import Pair
-from edgefusion.registration.projective import PARAMETERS, Mapping, Model, grid
+from edgefusion.registration.projective import PARAMETERS, Mapping, Model
 from edgefusion.registration.surfaces import surfaces
 
 T = TypeVar("T")
@@ -75,11 +75,6 @@ def spread(items: Sequence[T], most: int) -> list[T]:
     """At most so many of them, evenly chosen."""
     chosen = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
     return [items[index] for index in chosen]
-
-
-def scale_of(expected: Matrix) -> float:
-    """Thermal pixels to a visible one."""
-    return float(np.sqrt(abs(np.linalg.det(expected[:2, :2]))))
 
 
 def candidates(

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import Matrix, resize_map
+from edgefusion.core.geometry import Matrix, resize_map, scale_of
 from edgefusion.registration import evidence
 from edgefusion.registration.coarse import Search
 from edgefusion.registration.features import Image, richness
 from edgefusion.registration.levels import Pair, View, view
 from edgefusion.registration.projective import Mapping, Model
-from edgefusion.registration.refine import SECOND, Candidate, candidates, refine, scale_of, spread
+from edgefusion.registration.refine import SECOND, Candidate, candidates, refine, spread
 
 LEAST_SUPPORT = 0.22
 """Share of the blocks that must agree: unrelated pictures reach 0.15, the hardest related ones 0.31."""
@@ -64,9 +64,8 @@ def usable(given: Sequence[tuple[Image, Image]]) -> tuple[list[tuple[int, Pair]]
     rejected: list[Rejected] = []
     for index, (visible, thermal) in enumerate(given):
         pair = Pair(view(visible, where=f"visible image {index}"), view(thermal, where=f"thermal image {index}"))
-        blank = [side for side, each in (("visible", pair.visible), ("thermal", pair.thermal)) if _blank(each)]
-        if blank:
-            rejected.append(Rejected(index, f"nothing to register in {' and '.join(blank)}: hardly an edge"))
+        if reason := blank(_small(pair.visible), _small(pair.thermal)):
+            rejected.append(Rejected(index, reason))
         else:
             kept.append((index, pair))
     if not kept:
@@ -75,11 +74,19 @@ def usable(given: Sequence[tuple[Image, Image]]) -> tuple[list[tuple[int, Pair]]
     return kept, rejected
 
 
-def _blank(image: View) -> bool:
-    side = max(image.size_px)
-    factor = min(320 / side, 1.0)
-    small = image.at((round(image.size_px[0] * factor), round(image.size_px[1] * factor)))
-    return richness(small.plane, small.seen) < LEAST_RICHNESS
+def blank(visible: View, thermal: View) -> str:
+    """Why a pair at a working size has nothing to register, as a clause; empty if it has."""
+    poor = [
+        side
+        for side, each in (("visible", visible), ("thermal", thermal))
+        if richness(each.plane, each.seen) < LEAST_RICHNESS
+    ]
+    return f"nothing to register in {' and '.join(poor)}: hardly an edge" if poor else ""
+
+
+def _small(image: View) -> View:
+    factor = min(320 / max(image.size_px), 1.0)
+    return image.at((round(image.size_px[0] * factor), round(image.size_px[1] * factor)))
 
 
 def _nothing(rejected: Sequence[Rejected]) -> InputError:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-import cv2
 import numpy as np
 
-from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import Matrix, Size, apply, resize_map
+from edgefusion.core.geometry import Matrix, Size, apply, grid, inverse, scale_of
 from edgefusion.registration import evidence
-from edgefusion.registration.features import Image, richness, stretch
+from edgefusion.registration.features import Image, stretch
 from edgefusion.registration.fit import Fit, fit
-from edgefusion.registration.levels import SMALLEST_PX, Level, View
-from edgefusion.registration.projective import PARAMETERS, Mapping, grid
-from edgefusion.registration.refine import scale_of
-from edgefusion.registration.refusals import LEAST_RICHNESS, LEAST_SUPPORT
+from edgefusion.registration.levels import Level, Pair, View, check_image
+from edgefusion.registration.projective import PARAMETERS, Mapping
+from edgefusion.registration.refusals import LEAST_SUPPORT, blank
 from edgefusion.registration.surfaces import surfaces
 
 SIDE_PX, BLOCK_PX, RADIUS_PX, BLUR_PX = 320, 48, 12, 1.5
@@ -65,13 +62,8 @@ def residual(
         InputError: images of another shape or too small.
     """
     level = _level(visible, thermal, registration)
-    blank = [
-        name
-        for name, each in (("visible", level.visible), ("thermal", level.thermal))
-        if richness(each.plane, each.seen) < LEAST_RICHNESS
-    ]
-    if blank:
-        return _doubtful(f"nothing to register in {' and '.join(blank)}: hardly an edge", 0.0)
+    if reason := blank(level.visible, level.thermal):
+        return _doubtful(reason, 0.0)
     mapping = level.here(Mapping(registration, lens))
     given = surfaces([level], mapping, block_px=BLOCK_PX, radius_px=radius_px)
     found = fit(given, level, mapping, model=model, before=np.zeros(PARAMETERS[model]), blur_px=BLUR_PX)
@@ -83,40 +75,29 @@ def residual(
 
 
 def _level(visible: Image, thermal: Image, registration: Matrix) -> Level:
-    for name, image in (("visible", visible), ("thermal", thermal)):
-        if image.ndim != 2 or min(image.shape) < SMALLEST_PX:
-            raise InputError(
-                f"an image of shape {image.shape} cannot be registered", where=name,
-                remedy=f"give one channel, {SMALLEST_PX} pixels or more high and wide",
-            )  # fmt: skip
-    shrink = min(SIDE_PX / max(visible.shape), 1.0)
-    left = _small(visible, shrink)
-    right = _small(thermal, min(shrink / scale_of(registration), 1.0))
-    maps = (
-        resize_map((image.shape[1], image.shape[0]), small.size_px)
-        for image, small in ((visible, left), (thermal, right))
-    )
-    return Level(left, right, *maps)
+    """Shrunk before it is stretched, which is cheaper."""
+    level = Pair(_raw(visible, where="visible"), _raw(thermal, where="thermal")).at(SIDE_PX, scale_of(registration))
+    return replace(level, visible=_stretched(level.visible), thermal=_stretched(level.thermal))
 
 
-def _small(image: Image, factor: float) -> View:
-    """Shrunk before it is stretched, which is cheaper; a live camera's image has no uniform ground to look for."""
-    size = max(round(image.shape[1] * factor), 16), max(round(image.shape[0] * factor), 16)
-    small = image.astype(np.float32)
-    if factor < 1:
-        small = np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_AREA), np.float32)
-    seen = np.ones(small.shape, bool)
-    return View(stretch(small, seen), seen)
+def _raw(image: Image, *, where: str) -> View:
+    """All of it seen: a live camera's image has no uniform ground to look for."""
+    check_image(image, where=where)
+    return View(image.astype(np.float32), np.ones(image.shape, bool))
+
+
+def _stretched(view: View) -> View:
+    return View(stretch(view.plane, view.seen), view.seen)
 
 
 def _shifts(found: Fit, before: Mapping, centres: Matrix) -> Matrix:
     """[B, 2] how far the fit moves each block, in working pixels."""
-    change = np.linalg.inv(before.matrix) @ found.mapping.matrix
+    change = inverse(before.matrix) @ found.mapping.matrix
     return apply(change, centres) - centres
 
 
 def _measured(level: Level, before: Mapping, found: Fit, support: float) -> Residual:
-    correction = np.linalg.inv(before.matrix) @ level.native(found.mapping).matrix
+    correction = inverse(before.matrix) @ level.native(found.mapping).matrix
     correction /= correction[2, 2]
     size = _native_size(level)
     middle = (np.array(size, np.float64) - 1) / 2

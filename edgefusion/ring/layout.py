@@ -50,7 +50,8 @@ _RECORD = struct.Struct(f"<6q3I{NAME_BYTES}s")
 _READERS = struct.Struct("<8s2IQ")
 _CLOCKS = get_args(Clock)
 _RGB24 = 1
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""Of a ring, whole."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def paths(name: str) -> tuple[Path, Path]:
     Raises:
         UsageError: not a name for a ring.
     """
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot name a ring", remedy="use up to 64 letters, digits, - and _")
     return folder() / f"edgefusion.{name}", folder() / f"edgefusion.{name}.readers"
 
@@ -192,4 +193,4 @@ def paths(name: str) -> tuple[Path, Path]:
 def names() -> list[str]:
     """The rings that are in shared memory, dead ones included."""
     found = (path.name.partition(".")[2] for path in folder().glob("edgefusion.*"))
-    return sorted(name for name in found if _NAME.fullmatch(name))
+    return sorted(name for name in found if NAME.fullmatch(name))

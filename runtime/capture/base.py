@@ -8,8 +8,7 @@ from typing import Any, Protocol, cast
 
 from edgefusion.core import rig
 from edgefusion.core.errors import RigError, RunError
-from edgefusion.core.frames import Frame, PixelFormat
-from edgefusion.core.geometry import Size
+from edgefusion.core.frames import Form, Frame
 from edgefusion.recordings.pairing import Side
 
 KINDS = {
@@ -20,6 +19,16 @@ KINDS = {
     "simulated": "runtime.capture.simulated_camera:SimulatedCamera",
 }
 """Kind -> class. ``device`` in rig.toml is ``KIND:ADDRESS``; a path under /dev is v4l2, a URL rtsp://... is rtsp."""
+
+SPARE = 2
+"""Of its buffers, a driver always keeps so many to capture into: whoever takes frames holds all but these."""
+
+_LOGIN = re.compile(r"//[^/\s]*@")
+_PASSWORD = re.compile(
+    r"""((?:pw|pwd|passwd|password|passphrase)\s*=\s*)  # of a pipeline's element, or in a URL's path or query
+    (?:\\?"[^"]*"|\\?'[^']*'|(?:\\+[^"']|[^\s"'\\])+)  # quoted, perhaps within a string of TOML; or up to a space""",
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 class CameraLostError(RunError):
@@ -40,7 +49,7 @@ class Camera(Protocol):
 
     facts: dict[str, Any]
 
-    def open(self) -> tuple[PixelFormat, Size]:
+    def open(self) -> Form:
         """Begin to capture; what its frames will be. May be called again after ``close``.
 
         Raises:
@@ -87,7 +96,11 @@ def split_device(device: str) -> tuple[str, str]:
     return ("rtsp", device) if kind in ("rtsp", "rtsps") else (kind, address)
 
 
-def shown_device(device: str) -> str:
-    """A ``device`` as it may be printed: without the password of a URL."""
-    kind, _ = split_device(device)
-    return re.sub(r"//[^@/]*@", "//", device) if kind == "rtsp" else device
+def without_passwords(text: str, *, login: str = "***") -> str:
+    """A text that may quote a camera's device, such as a message or a rig.toml, as it may be shown.
+
+    Args:
+        text: what may hold URLs with a login, or properties such as ``user-pw=...``.
+        login: what stands in a URL instead of user and password.
+    """
+    return _PASSWORD.sub(r"\1***", _LOGIN.sub(lambda _: f"//{login}@", text))

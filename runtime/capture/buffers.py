@@ -77,7 +77,6 @@ class Place:
 def allocate(pixel_format: PixelFormat, size_px: Size, count: int) -> list[Pixels]:
     """Arrays for frames of a format, each on pages of its own, so that they can be mapped into a GPU."""
     shape, dtype = pixel_format.array_shape(*size_px), pixel_format.dtype
-    used = int(np.prod(shape)) * dtype.itemsize
-    stride = -(-used // mmap.PAGESIZE) * mmap.PAGESIZE
+    stride = -(-pixel_format.nbytes(*size_px) // mmap.PAGESIZE) * mmap.PAGESIZE
     memory = mmap.mmap(-1, stride * count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     return [np.ndarray(shape, dtype, memory, number * stride) for number in range(count)]

@@ -21,15 +21,13 @@ from typing import Any, Literal, NoReturn, get_args
 import numpy as np
 
 from edgefusion.core.errors import InputError, UsageError
-from edgefusion.core.frames import Frame, PixelFormat, Pixels
-from edgefusion.core.geometry import Size
+from edgefusion.core.frames import Form, Frame, PixelFormat, Pixels
 from runtime.capture.base import Camera, CameraLostError
 
 FaultKind = Literal[
     "drop", "delay", "freeze", "ffc", "stall", "damage", "short", "corrupt", "format", "disconnect", "clock_jump"
 ]
 
-Form = tuple[PixelFormat, Size]
 Duration = tuple[int | None, float | None]
 """Frames or seconds; neither: for good."""
 
@@ -129,7 +127,7 @@ class FaultyCamera:
         self._silent_until_s = self._gone_until_s = 0.0
         self._gone = False
 
-    def open(self) -> tuple[PixelFormat, Size]:
+    def open(self) -> Form:
         """See ``Camera.open``; fails as long as the camera is disconnected."""
         if time.monotonic() < self._gone_until_s:
             self._lost()
@@ -205,8 +203,7 @@ class FaultyCamera:
 
     def _refuse(self, frame: Frame, found: dict[str, Fault]) -> None:
         """Report what cannot be a frame of this camera."""
-        form = (frame.format, frame.size_px)
-        true, total = _smaller(form) if "format" in found else form, frame.pixels.nbytes
+        true, total = _smaller(frame.form) if "format" in found else frame.form, frame.pixels.nbytes
         if "corrupt" in found:
             self._report(frame, "corrupt", "the driver says that the picture is damaged")
         if "short" in found:
@@ -319,7 +316,7 @@ def _smaller(form: Form) -> Form:
 
 def _cut(frame: Frame) -> Pixels:
     """The upper half of a frame."""
-    height, lines = frame.size_px[1], _smaller((frame.format, frame.size_px))[1][1]
+    height, lines = frame.size_px[1], _smaller(frame.form)[1][1]
     if frame.format is PixelFormat.NV12:
         luma, chroma = frame.pixels[:lines], frame.pixels[height : height + lines // 2]
         return np.vstack([luma, chroma], dtype=np.uint8)

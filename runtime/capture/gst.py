@@ -21,7 +21,7 @@ from edgefusion.core.errors import EdgeFusionError, InputError, MachineError, Ri
 from edgefusion.core.frames import PixelFormat
 from edgefusion.core.geometry import Size
 from edgefusion.core.optional import require
-from runtime.capture.base import CameraLostError
+from runtime.capture.base import CameraLostError, without_passwords
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -113,11 +113,6 @@ def parse(description: str, where: str) -> Any:
 def _package(element: str) -> str:
     found = next((package for start, package in PACKAGES if element.startswith(start)), "")
     return f"install {found}" if found else "install the plugin that has it, or correct its name"
-
-
-def without_passwords(text: str) -> str:
-    """A message of GStreamer's, which may quote a URL."""
-    return re.sub(r"//[^/@\s]*@", "//***@", text)
 
 
 def caps(settings: rig.Camera) -> Any:
@@ -273,8 +268,7 @@ class Layout:
         width, height = self.size_px
         if self.format is PixelFormat.NV12:
             return (height, width), (height // 2, width)
-        shape = self.format.array_shape(width, height)
-        return ((height, int(np.prod(shape[1:])) * self.format.dtype.itemsize),)
+        return ((height, self.format.nbytes(width, 1)),)
 
     @property
     def size(self) -> int:

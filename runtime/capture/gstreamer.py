@@ -7,7 +7,8 @@
 What gst-launch-1.0 takes, up to but not including the sink: an appsink follows, which asks for the rig's ``format``,
 ``size_px`` and ``fps``. Nothing is converted on the way; end it with ``! videoconvert ! videoscale`` for that. Frames
 are the pipeline's own buffers, not copied, unless their rows are padded or ``memory`` is "copy". What ends in
-``memory:NVMM`` goes through nvvidconv into system memory, which is one copy.
+``memory:NVMM`` goes through nvvidconv into system memory, which is one copy. Y16 of ``byte_order`` "big" is asked for
+as GRAY16_LE, which is what a camera says that swaps the bytes; what the pipeline itself calls GRAY16_BE is Y16_BE.
 
 A frame's time is its buffer's: the pipeline runs on CLOCK_MONOTONIC, and a live source says when it took the picture
 (``monotonic``). Where the source passes on a sender's own Unix or NTP time, as rtspsrc does with
@@ -29,11 +30,10 @@ import numpy as np
 
 from edgefusion.core import rig
 from edgefusion.core.errors import EdgeFusionError, InputError, RigError
-from edgefusion.core.frames import Clock, Frame, PixelFormat
-from edgefusion.core.geometry import Size
+from edgefusion.core.frames import Clock, Form, Frame, PixelFormat
 from edgefusion.recordings.pairing import Side
 from runtime.capture import gst
-from runtime.capture.base import CameraLostError, StreamEndError
+from runtime.capture.base import SPARE, CameraLostError, StreamEndError
 
 SINK = "edgefusion_sink"
 
@@ -58,7 +58,7 @@ class GStreamerCamera:
 
     Args:
         address: the pipeline, without a sink.
-        settings: format, size, rate and ``buffers``, of which the sink queues all but two.
+        settings: format, size, rate and ``buffers``, of which the sink queues all but ``SPARE``.
         side: which camera of the rig it is.
 
     Attributes:
@@ -86,7 +86,7 @@ class GStreamerCamera:
         self._sequence = 0
         self._spare: list[gst.Bytes] = []
 
-    def open(self) -> tuple[PixelFormat, Size]:
+    def open(self) -> Form:
         """Start the pipeline and wait for its first picture.
 
         Raises:
@@ -105,7 +105,7 @@ class GStreamerCamera:
         except BaseException:
             self.close()
             raise
-        return self._settings.format, self._settings.size_px
+        return self._settings.delivered, self._settings.size_px
 
     def read(self, timeout_s: float) -> Frame | None:
         """The next picture, in the pipeline's own buffer where that is possible.
@@ -157,7 +157,7 @@ class GStreamerCamera:
         self.pipeline.use_clock(library.SystemClock.obtain())  # CLOCK_MONOTONIC, not a sound card's
         self._sink = self.pipeline.get_by_name(SINK)
         self._sink.set_property("drop", True)
-        self._sink.set_property("max-buffers", self._settings.buffers - 2)
+        self._sink.set_property("max-buffers", self._settings.buffers - SPARE)
         self._reach(library.State.READY)
         pad = self._sink.get_static_pad("sink")
         return None if pad.get_peer() is None else pad.peer_query_caps(None)
@@ -246,12 +246,12 @@ class GStreamerCamera:
             raise InputError(f"picture {sequence} is incomplete", where=self._where)
         if not self._copied(layout):
             pixels = layout.view(mapped.bytes)
-            return Frame(pixels, self._settings.format, moment, clock, sequence, mapped.unmap)
+            return Frame(pixels, self._settings.delivered, moment, clock, sequence, mapped.unmap)
         memory = self._spare.pop() if self._spare else np.empty(layout.size, np.uint8)
         layout.copy(mapped.bytes, memory)
         mapped.unmap()
         release = partial(self._spare.append, memory)
-        return Frame(layout.shaped(memory), self._settings.format, moment, clock, sequence, release)
+        return Frame(layout.shaped(memory), self._settings.delivered, moment, clock, sequence, release)
 
     def _number(self, buffer: Any) -> int:
         """The source's own count where buffers have one, as of V4L2; else that of the pictures that came."""

@@ -8,16 +8,10 @@ from functools import partial
 from typing import Any
 
 from edgefusion.core.errors import RunError
-from edgefusion.core.frames import Clock, Frame, PixelFormat, Pixels
-from edgefusion.core.geometry import Size
-from runtime.capture.base import StreamEndError
+from edgefusion.core.frames import Clock, Form, Frame, PixelFormat, Pixels
+from runtime.capture.base import SPARE, StreamEndError
 from runtime.capture.buffers import Pool, allocate
 from runtime.capture.timeline import Seat
-
-Form = tuple[PixelFormat, Size]
-
-SPARE = 2
-"""Buffers of a driver that a reader never holds."""
 
 
 class PacedCamera(ABC):
@@ -39,7 +33,7 @@ class PacedCamera(ABC):
         self._pool: Pool | None = None
         self._arrays: list[Pixels] = []
 
-    def open(self) -> tuple[PixelFormat, Size]:
+    def open(self) -> Form:
         """See ``Camera.open``."""
         form = self._begin()
         timeline = self._seat.timeline

@@ -26,13 +26,13 @@ from pydantic import BeforeValidator, Field
 
 from edgefusion.core import rig
 from edgefusion.core.errors import RecordingError, RigError, RunError
-from edgefusion.core.frames import Clock, Frame, PixelFormat, Pixels
+from edgefusion.core.frames import Clock, Form, Frame, PixelFormat, Pixels
 from edgefusion.recordings.mcap_file import Entry, McapFile
-from edgefusion.recordings.mcap_topics import SIDES, ImageTopics, TopicFrames
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.mcap_topics import ImageTopics, TopicFrames
+from edgefusion.recordings.pairing import SIDES, Side
 from edgefusion.recordings.recording import is_mcap, locate
 from runtime.capture.options import Options, parse_options
-from runtime.capture.paced import Form, PacedCamera
+from runtime.capture.paced import PacedCamera
 from runtime.capture.timeline import Seat, Timeline
 
 FALLBACK_STEP_NS = 33_333_333
@@ -152,7 +152,7 @@ class Tape:
         self.fps = file.topics[self.topic].messages * 1e9 / self._lap_ns
         first = Place(0, self._images.first(self.topic))
         frame = self._frames.frame(self._images.shot(first.entry), 0)
-        self.form: Form = (frame.format, frame.size_px)
+        self.form = frame.form
         self._check_clock(first)
         self._lap, self._since_ns = 0, 0
         self._reading: Generator[Place, None, None] | None = None

@@ -23,27 +23,27 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
+from pydantic import Field
 
 from edgefusion.core import rig
 from edgefusion.core.errors import EdgeFusionError, InputError, RigError
-from edgefusion.core.frames import Frame, PixelFormat
+from edgefusion.core.frames import Form, Frame, PixelFormat
 from edgefusion.core.geometry import Size
 from edgefusion.recordings.pairing import Side
-from runtime.capture.base import CameraLostError
+from runtime.capture.base import CameraLostError, without_passwords
+from runtime.capture.options import Options, parse_options
 
 Plane = npt.NDArray[np.uint8]
 
 LAYOUTS = {PixelFormat.NV12: "nv12", PixelFormat.GREY: "gray", PixelFormat.RGB24: "rgb24"}
 """What can be asked of a stream, by FFmpeg's names."""
-
-TRANSPORTS = ("tcp", "udp")
-TIMEOUT_S, SHORTEST_S, LONGEST_S = 5.0, 0.2, 60.0
 
 LIMITED, FULL = 1, 2
 """FFmpeg's AVCOL_RANGE_MPEG, luma from 16 to 235, and AVCOL_RANGE_JPEG, from 0 to 255."""
@@ -58,6 +58,13 @@ NO_ANSWER = "no answer in time"
 
 LEAVE_S = 0.25
 """``close`` waits so long for the decoding thread; one that is stuck in a silent connection ends at its timeout."""
+
+
+class RtspOptions(Options):
+    """What may follow the URL."""
+
+    transport: Literal["tcp", "udp"] = Field("tcp", description="one of tcp, udp")
+    timeout: float = Field(5.0, ge=0.2, le=60, description="0.2 to 60 seconds")
 
 
 @dataclass(frozen=True)
@@ -87,32 +94,10 @@ def parse_source(device: str, side: Side) -> Source:
     parts = urlsplit(device)
     if not parts.hostname:
         raise RigError("the URL names no host", where=where, remedy="write rtsp://host/path; see docs/rig.md")
-    options = dict(parse_qsl(parts.fragment, keep_blank_values=True))
-    transport = options.pop("transport", "tcp")
-    timeout = options.pop("timeout", str(TIMEOUT_S))
-    if options:
-        raise RigError(f"no option {next(iter(options))!r}", where=where, remedy="after # go transport and timeout")
-    if transport not in TRANSPORTS:
-        raise RigError(f"transport {transport!r}", where=where, remedy=f"one of {', '.join(TRANSPORTS)}")
+    options = parse_options(parts.fragment, RtspOptions, where=where, separator="&")
     bare = urlunsplit(parts._replace(fragment=""))
-    return Source(bare, _without_password(bare), transport, _seconds(timeout, where))
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    name = user.partition(":")[0]
-    return urlunsplit(parts._replace(netloc=f"{name}:***{at}{host}" if ":" in user else parts.netloc))
-
-
-def _seconds(text: str, where: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not SHORTEST_S <= seconds <= LONGEST_S:
-        raise RigError(f"timeout {text!r}", where=where, remedy=f"{SHORTEST_S:g} to {LONGEST_S:g} seconds")
-    return seconds
+    login = str(parts.username) if parts.password is None else f"{parts.username}:***"
+    return Source(bare, without_passwords(bare, login=login), options.transport, options.timeout)
 
 
 class RtspCamera:
@@ -138,7 +123,7 @@ class RtspCamera:
         self.facts: dict[str, Any] = {"kind": "rtsp", "address": self._source.shown, "memory": "copy"}
         self._receiver: _Receiver | None = None
 
-    def open(self) -> tuple[PixelFormat, Size]:
+    def open(self) -> Form:
         """Connect, and wait for the first picture.
 
         Raises:
@@ -200,6 +185,7 @@ class _Receiver:
     def __init__(self, container: Any, source: Source, settings: rig.Camera, facts: dict[str, Any]) -> None:
         self._container, self._source = container, source
         self._format, self._count, self._facts = settings.format, settings.buffers, facts
+        self._reformatter = VideoReformatter()  # keeps its context: a frame's own would make one for every frame
         self._changed = threading.Condition()
         self._ready: deque[Frame | InputError] = deque()
         self._free: list[Plane] = []
@@ -305,12 +291,12 @@ class _Receiver:
             raise InputError(text, where=self._source.shown, remedy="open it again")
         pixels = self._buffer()
         if pixels is not None:
-            _fill(pixels, frame, self._format)
+            _fill(pixels, frame, self._format, self._reformatter)
             release = partial(self._give, pixels)
             self._put(Frame(pixels, self._format, received_ns, "receive", sequence, release))
 
     def _begin(self, frame: Any, size: Size) -> None:
-        if self._format is PixelFormat.NV12 and (size[0] % 2 or size[1] % 2):
+        if not self._format.fits(*size):
             raise RigError(f"NV12 of {size[0]}x{size[1]}, an odd size", where=self._source.shown, remedy="use RGB24")
         shape = self._format.array_shape(*size)
         with self._changed:
@@ -345,7 +331,9 @@ class _Receiver:
         with self._changed:
             self._ready.append(item)
             while len(self._ready) > self._count:
-                self._ready.popleft()
+                oldest = self._ready.popleft()
+                if isinstance(oldest, Frame):
+                    oldest.release()
             self._changed.notify_all()
 
     def _lost(self, why: str) -> CameraLostError:
@@ -357,17 +345,17 @@ def _same_layout(frame: Any, wanted: PixelFormat) -> bool:
     return wanted is PixelFormat.NV12 and frame.format.name in ("yuv420p", "nv12") and frame.color_range != FULL
 
 
-def _converted(frame: Any, wanted: PixelFormat) -> Any:
+def _converted(frame: Any, wanted: PixelFormat, reformatter: VideoReformatter) -> Any:
     """The picture in the wanted layout and range: NV12 is limited, the others are full."""
     given = FULL if frame.format.name.startswith("yuvj") else int(frame.color_range)
     range_wanted = LIMITED if wanted is PixelFormat.NV12 else FULL
-    return frame.reformat(format=LAYOUTS[wanted], src_color_range=given, dst_color_range=range_wanted)
+    return reformatter.reformat(frame, format=LAYOUTS[wanted], src_color_range=given, dst_color_range=range_wanted)
 
 
-def _fill(pixels: Plane, frame: Any, wanted: PixelFormat) -> None:
+def _fill(pixels: Plane, frame: Any, wanted: PixelFormat, reformatter: VideoReformatter) -> None:
     """Write a decoded picture into a buffer."""
     if not _same_layout(frame, wanted):
-        frame = _converted(frame, wanted)
+        frame = _converted(frame, wanted, reformatter)
     height, width = frame.height, frame.width
     if wanted is not PixelFormat.NV12:
         pixels.reshape(height, -1)[:] = _plane(frame, 0, pixels.size // height)

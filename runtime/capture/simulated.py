@@ -225,8 +225,7 @@ def _check_sizes(visible: Size, thermal: Size) -> None:
 
 def _check_even(size: Size, pixel_format: PixelFormat) -> None:
     """Pixels that share their chroma come in twos."""
-    shared = {PixelFormat.NV12: (2, 2), PixelFormat.YUYV: (2, 1), PixelFormat.UYVY: (2, 1)}.get(pixel_format, (1, 1))
-    if any(side % step for side, step in zip(size, shared, strict=True)):
+    if not pixel_format.fits(*size):
         raise UsageError(
             f"{pixel_format.value} of an odd size, {size}", where="visible_size_px", remedy="use even sizes or RGB24"
         )

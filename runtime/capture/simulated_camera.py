@@ -22,12 +22,12 @@ from pydantic import BeforeValidator, Field
 
 from edgefusion.core import rig
 from edgefusion.core.errors import RigError, UsageError
-from edgefusion.core.frames import Clock, PixelFormat, Pixels
+from edgefusion.core.frames import Clock, Form, PixelFormat, Pixels
 from edgefusion.core.geometry import Size, parse_size
 from edgefusion.recordings.pairing import Side
 from runtime.capture.buffers import allocate
 from runtime.capture.options import Options, parse_options
-from runtime.capture.paced import Form, PacedCamera
+from runtime.capture.paced import PacedCamera
 from runtime.capture.simulated import SimulatedRig
 from runtime.capture.timeline import Seat, Timeline
 
@@ -68,7 +68,7 @@ class SimulatedCamera(PacedCamera):
         where = f"{side}.device"
         options = parse_options(address, SimulatedOptions, where=where)
         self._side, self._fps, self._prerender = side, settings.fps or FPS, options.prerender
-        self._form: Form = (_format(settings), settings.size_px)
+        self._form: Form = (settings.delivered, settings.size_px)
         self._rig = _rig(options, self._form, side, where)
         self._pictures: list[Pixels] = []
         self._number = 0
@@ -118,11 +118,6 @@ class SimulatedCamera(PacedCamera):
     def _nearest(self, exposed_ns: int) -> int:
         """The picture nearest in time to an exposure."""
         return round(exposed_ns % self._loop_ns * self._fps / 1e9) % len(self._pictures)
-
-
-def _format(settings: rig.Camera) -> PixelFormat:
-    big = isinstance(settings, rig.ThermalCamera) and settings.byte_order == "big"
-    return PixelFormat.Y16_BE if big and settings.format is PixelFormat.Y16 else settings.format
 
 
 def _rig(options: SimulatedOptions, form: Form, side: Side, where: str) -> SimulatedRig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgefusion.core.bundle import Precision
 from edgefusion.core.cache import cache_folder
@@ -15,6 +15,9 @@ from edgefusion.core.geometry import Size
 from runtime.engines import trt_layers
 from runtime.engines.base import BuildOptions, BuiltLayer, Compiled, Engine, Source
 from runtime.engines.trt_api import TRUSTED_STRONG, Api, has_driver, load_tensorrt, load_tensorrt_rtx
+
+if TYPE_CHECKING:
+    from runtime.engines.trt_engine import Plan
 
 MEMINFO = Path("/proc/meminfo")
 WORKSPACE_SHARE = 0.5
@@ -67,9 +70,15 @@ class TensorRtBackend:
             MachineError: pycuda is missing, or no GPU.
             RunError: TensorRT does not take the bytes.
         """
-        from runtime.engines.trt_engine import TensorRtEngine, load_plan
+        from runtime.engines.trt_engine import TensorRtEngine
 
-        return TensorRtEngine(load_plan(self._api, blob), size_px, profiled=profiled)
+        return TensorRtEngine(self.plan(blob), size_px, profiled=profiled)
+
+    def plan(self, blob: bytes) -> Plan:
+        """The weights alone, for engines on a stream of the caller's; ``blob`` and what it raises as for ``load``."""
+        from runtime.engines.trt_engine import load_plan
+
+        return load_plan(self._api, blob)
 
     def _needs_cache(self, options: BuildOptions) -> bool:
         """Whether layers go to a DLA that takes its scales from a calibration cache."""

@@ -162,8 +162,7 @@ def load_tensorrt() -> Api:
     api = Api(module, "TensorRT", _version(module))
     if api.version < OLDEST:
         raise MachineError(f"TensorRT {api.full_version} is too old", remedy="update to JetPack 6.1 (TensorRT 10.3)")
-    if not has_driver():
-        raise MachineError("no NVIDIA driver answers (libcuda.so.1)", remedy="run it on the device itself")
+    need_driver()
     return api
 
 
@@ -186,6 +185,12 @@ def has_driver() -> bool:
         return int(ctypes.CDLL("libcuda.so.1").cuInit(0)) == 0
     except OSError:
         return False
+
+
+def need_driver() -> None:
+    """Raises MachineError if there is no CUDA driver, or it does not answer."""
+    if not has_driver():
+        raise MachineError("no NVIDIA driver answers (libcuda.so.1)", remedy="run it on the device itself")
 
 
 def _version(module: ModuleType) -> Version:

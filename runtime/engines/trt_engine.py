@@ -118,7 +118,7 @@ class TensorRtEngine:
         np.copyto(self.device_x.host, self.x, casting="same_kind")
         self._cuda.memcpy_htod_async(self.device_x.memory, self.device_x.host, self.stream)
         self.enqueue()
-        self._fetch(self.device_y, self.y)
+        self.fetch_y()
 
     def enqueue(self) -> None:
         """Put the computation of ``device_y`` from ``device_x`` on the stream.
@@ -135,9 +135,8 @@ class TensorRtEngine:
         """Bring ``x`` up to date with the GPU's."""
         self._fetch(self.device_x, self.x)
 
-    def fetch(self) -> None:
-        """Bring ``x`` and ``y`` up to date with the GPU's."""
-        self.fetch_x()
+    def fetch_y(self) -> None:
+        """Bring ``y`` up to date with the GPU's."""
         self._fetch(self.device_y, self.y)
 
     def time_ms(self) -> float:

@@ -8,7 +8,8 @@ from importlib.metadata import version
 from typing import Any
 
 from edgefusion.core.devices import find_device
-from edgefusion.core.errors import MachineError, UsageError
+from edgefusion.core.errors import UsageError
+from edgefusion.core.files import check_folder
 from edgefusion.core.frames import light_of
 from edgefusion.core.optional import require
 from edgefusion.core.progress import progress
@@ -68,8 +69,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
 def _check(settings: EvaluateSettings) -> None:
     """Refuse at once what would fail at the end."""
     for path in (settings.csv, settings.html):
-        if path and not path.parent.is_dir():
-            raise MachineError("no such folder", where=path.parent, remedy="make it first")
+        check_folder(path)
     if settings.brake:
         Approach(SimulatedRig(), settings.brake_kmh / 3.6)
 

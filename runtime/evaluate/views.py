@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from edgefusion.core.frames import Frame, FramePair, PixelFormat
 from edgefusion.core.geometry import Matrix
-from edgefusion.kernels.agc import Agc, AgcSpec, readings
+from edgefusion.kernels.agc import Agc, AgcSpec
 from edgefusion.kernels.cpu import Pack, to_rgb
 from edgefusion.kernels.layout import HISTOGRAM_BITS, PHASES, shuffle, tensor_size
 
@@ -70,7 +70,7 @@ class SteadyGain:
         if self._counted:
             # As ``Pack`` counts: the last bin holds whatever is higher.
             bins = 1 << HISTOGRAM_BITS
-            binned = np.minimum(readings(thermal) >> self._shift, bins - 1)
+            binned = np.minimum(thermal.readings.reshape(-1) >> self._shift, bins - 1)
             self._agc.update(np.bincount(binned, minlength=bins).astype(np.uint32), 1 << self._shift)
         return found
 
@@ -100,8 +100,7 @@ class RegisteredThermal:
         if self._pack is None:
             width, height = tensor_size(pair.visible.size_px)
             self._x = np.empty((2 * PHASES**2, height // PHASES, width // PHASES), np.float32)
-            forms = [(frame.format, frame.size_px) for frame in (pair.visible, pair.thermal)]
-            self._pack = Pack(forms[0], forms[1], registration=self._registration, bits=self._bits)
+            self._pack = Pack(pair.visible.form, pair.thermal.form, registration=self._registration, bits=self._bits)
         self._pack(pair, self._x, low=low, high=high)
         thermal = (shuffle(self._x[PHASES**2 :])[:rows, :columns] * 255 + 0.5).astype(np.uint8)
         visible = pair.visible

@@ -14,9 +14,9 @@ import threading
 from functools import cache
 from typing import Any
 
-from edgefusion.core.errors import MachineError, RunError
+from edgefusion.core.errors import RunError
 from edgefusion.core.optional import require
-from runtime.engines.trt_api import has_driver
+from runtime.engines.trt_api import need_driver
 
 _BLOCKING_SYNC = 1
 """CU_EVENT_BLOCKING_SYNC: whoever waits sleeps instead of turning in circles."""
@@ -40,8 +40,7 @@ class Gpu:
     """
 
     def __init__(self) -> None:
-        if not has_driver():
-            raise MachineError("no NVIDIA driver answers (libcuda.so.1)", remedy="run it on the device itself")
+        need_driver()
         self.pycuda = require("pycuda.driver", "cuda12")
         self.bindings = require("cuda.bindings.driver", "cuda12")
         self.pycuda.init()

@@ -5,6 +5,7 @@ Not yet run on hardware (docs/hardware-status.md).
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,8 @@ class Graph:
             self._executable = gpu.call("cuGraphInstantiate", graph, 0)
         finally:
             gpu.call("cuGraphDestroy", graph)
+        end = weakref.finalize(self, gpu.bindings.cuGraphExecDestroy, self._executable)  # the driver lets it end first
+        end.atexit = False  # the context may be gone by then, and all that was in it
 
     def launch(self) -> None:
         """Put it on the stream.

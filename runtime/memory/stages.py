@@ -6,20 +6,23 @@ Not yet run on hardware (docs/hardware-status.md).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgefusion.core.frames import Frame, FramePair, Pixels
+from edgefusion.core.frames import Form, Frame, FramePair, Pixels
 from edgefusion.core.geometry import Matrix
 from edgefusion.core.rig import registered
-from edgefusion.kernels.agc import Agc, AgcSpec
-from edgefusion.kernels.cpu import SamplingTable, sampling_table
-from edgefusion.kernels.inputs import Registration
-from edgefusion.kernels.layout import Form, check_form
+from edgefusion.kernels.agc import AgcSpec
+from edgefusion.kernels.inputs import Packer, Registration
+from edgefusion.kernels.layout import check_form
+from edgefusion.recordings.pairing import SIDES
 from runtime.memory.gpu import CudaError, Gpu
 from runtime.memory.host import HostMemory, Staging
 from runtime.memory.views import device_view, numba_stream
+
+if TYPE_CHECKING:
+    from edgefusion.kernels.cuda import Pack
 
 _VIEWS = 256
 """Arrays of numba's that are kept: one for each buffer of the cameras and each slot of the ring."""
@@ -98,8 +101,8 @@ class RigMemory:
         self.copied += 1
 
 
-class CudaInputPacker:
-    """``InputPacker`` on the GPU: every call only enqueues. ``settle`` comes after the wait, once for each pack.
+class CudaInputPacker(Packer):
+    """``Packer`` on the GPU: every call only enqueues. ``settle`` comes after the wait, once for each pack.
 
     Args:
         memory: of the rig, with its stream.
@@ -108,51 +111,25 @@ class CudaInputPacker:
         bits: significant bits of a Y16 thermal reading.
     """
 
+    _pack: Pack
+
     def __init__(
         self, memory: RigMemory, spec: AgcSpec, *, registration: Registration = registered, bits: int = 16
     ) -> None:
-        self._memory, self._spec, self._registration, self._bits = memory, spec, registration, bits
-        self._forms: tuple[Form, Form] | None = None
+        super().__init__(spec, registration=registration, bits=bits)
+        self._memory = memory
         self._counted = False
         self._last: tuple[Frame, Any] | None = None
 
-    def fit_forms(self, visible: Form, thermal: Form) -> bool:
-        """Set the kernels up for frames of these forms; whether that changed anything.
-
-        Raises:
-            InputError: a format or size that cannot be packed.
-        """
+    def _set_up(self, visible: Form, thermal: Form, registration: Matrix) -> None:
         from edgefusion.kernels.cuda import Pack  # imports numba.cuda
 
-        if (visible, thermal) == self._forms:
-            return False
-        matrix = self._registration(visible[1], thermal[1])
-        self._pack = Pack(visible, thermal, registration=matrix, bits=self._bits, stream=self._memory.numba_stream)
-        self._agc = Agc(self._spec, thermal[0])
+        self._pack = Pack(
+            visible, thermal, registration=registration, bits=self._bits, stream=self._memory.numba_stream
+        )
         self._histogram = self._memory.staging("histogram", 4 * max(self._pack.bins, 1))
         self._taken = self._histogram.view((max(self._pack.bins, 1),), np.uint32)
         self._counted = False
-        self._forms = visible, thermal
-        return True
-
-    def table(self, correction: Matrix) -> SamplingTable:
-        """How thermal is to be sampled if the registration is off, for ``register``; from any thread, takes a while.
-
-        Args:
-            correction: [3, 3] among visible pixels: ``registration @ correction`` is right.
-        """
-        assert self._forms is not None  # noqa: S101  # fit_forms came before
-        visible, thermal = (size for _, size in self._forms)
-        return sampling_table(visible, thermal, self._registration(visible, thermal) @ correction)
-
-    def register(self, table: SamplingTable) -> None:
-        """Sample thermal by this table from the next frame on, until the forms change."""
-        self._pack.register(table)
-
-    def forget(self) -> None:
-        """The next frame is not of the same scene: the thermal range starts anew."""
-        if self._forms:
-            self._agc.reset()
 
     def pack(self, pair: FramePair, x: Any) -> None:
         """Write a pair into ``x`` [32, H/4, W/4] on the GPU."""
@@ -188,7 +165,7 @@ class CudaInputPacker:
     def _words(self, frame: Frame, side: int) -> Any:
         assert self._forms is not None  # noqa: S101  # fit_forms came before
         check_form(frame, self._forms[side])
-        return self._memory.words(frame.pixels, ("visible", "thermal")[side])
+        return self._memory.words(frame.pixels, SIDES[side])
 
     def _count(self) -> None:
         if self._pack.bins:

@@ -104,6 +104,14 @@ class Keeper:
 
     def _give_up(self) -> None:
         log.event("run", state="given up", why="the loop is stuck")
-        for lane in self._lanes:
+        try:
+            for lane in self._lanes:
+                self._close(lane)
+        finally:
+            self._end()
+
+    def _close(self, lane: Lane) -> None:
+        try:
             lane.outputs.close()
-        self._end()
+        except Exception as error:  # a sink may fail with anything; the other lanes' files are finished all the same
+            log.event("output", rig=lane.name, state="failed", why=str(error))

@@ -156,7 +156,7 @@ class Lane:
 
     def status(self) -> dict[str, Any]:
         """What ``edgefusion status`` shows of this lane."""
-        statistics = self.statistics
+        statistics, moments = self.statistics, self.moments.status()
         latency = statistics.latency
         return {
             "rig": self.name,
@@ -167,16 +167,16 @@ class Lane:
             "stages_ms": {name: each.summary(50)["p50"] for name, each in statistics.stages.items()},
             "deadline_misses": statistics.deadlines.misses,
             "dropped": self.dropped,
-            "copies_per_frame": self.copies_per_frame(),
+            "copies_per_frame": self._copies_per_frame(moments),
             **self.fusion.facts,
             **({"registration": self._monitor.status()} if self._monitor else {}),
             "outputs": self.outputs.status(),
-            **self.moments.status(),
+            **moments,
         }
 
     def snapshot(self) -> Snapshot:
         """Everything so far, for a record; may be called from any thread."""
-        statistics, status = self.statistics, self.moments.status()
+        statistics, moments = self.statistics, self.moments.status()
         deadlines = statistics.deadlines
         return Snapshot(
             published=statistics.latency.copy(),
@@ -191,21 +191,20 @@ class Lane:
             flagged=dict(statistics.flagged),
             deadline_misses=deadlines.misses,
             longest_streak=deadlines.longest_streak,
-            cameras=status.get("cameras", {}),
-            copies_per_frame=self.copies_per_frame(),
+            cameras=moments.get("cameras", {}),
+            copies_per_frame=self._copies_per_frame(moments),
         )
 
-    def copies_per_frame(self) -> float:
-        """How often the pixels of a published frame, or of its inputs, were copied beyond pack and unpack."""
-        cameras = self.moments.status().get("cameras", {}).values()
-        sinks = self.outputs.copies / self.statistics.frames if self.statistics.frames else 0.0
-        return round(sum(float(camera.get("copies", 0)) for camera in cameras) + self.fusion.copies + sinks, 3)
-
-    def finish(self, *, interrupted: bool) -> None:
+    def finish(self) -> None:
         """Close the outputs, once everything that waits there is written."""
-        self.statistics.interrupted = interrupted
         self.statistics.deadlines.dropped(self._lost)
         self.outputs.close()
+
+    def _copies_per_frame(self, moments: Mapping[str, Any]) -> float:
+        """How often the pixels of a published frame, or of its inputs, were copied beyond pack and unpack."""
+        cameras = moments.get("cameras", {}).values()
+        sinks = self.outputs.copies / self.statistics.frames if self.statistics.frames else 0.0
+        return round(sum(float(camera.get("copies", 0)) for camera in cameras) + self.fusion.copies + sinks, 3)
 
     def _take(self, moment: Moment, source_ns: tuple[int, int]) -> None:
         slot = self.outputs.acquire(self.fusion.prepare(moment.visible, moment.thermal))

@@ -15,7 +15,7 @@ PATIENCE_S = 0.25
 def run_lanes(
     lanes: Sequence[Lane], *, stop: threading.Event, wake: threading.Condition, turned: Callable[[], None]
 ) -> None:
-    """Fuse until every lane has ended or ``stop`` is set; then close the outputs.
+    """Fuse until every lane has ended or ``stop`` is set. ``Lane.finish`` comes after it, for each.
 
     Args:
         lanes: with several, each that has a moment ready gets its turn, in order.
@@ -29,8 +29,6 @@ def run_lanes(
         elif not sum(lane.turn(0.0) for lane in lanes if not lane.ended):
             _wait(lanes, wake)
         turned()
-    for lane in lanes:
-        lane.finish(interrupted=stop.is_set())
 
 
 @contextmanager

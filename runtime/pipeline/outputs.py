@@ -9,12 +9,12 @@ from edgefusion.core import rig
 from edgefusion.core.errors import RunError, UsageError
 from edgefusion.core.frames import FramePair, FusedInfo
 from edgefusion.core.geometry import Size
+from edgefusion.core.rig import RING
 from edgefusion.ring.layout import MAX_SLOTS
 from edgefusion.ring.writer import RingWriter, Slot
 from runtime.sinks import open_sink
 from runtime.sinks.worker import SinkThread
 
-RING = "ring:"
 DEPTH = 4
 """So many frames wait for a sink; then a live run leaves out frames for it, and a recording waits."""
 
@@ -119,10 +119,12 @@ class Outputs:
         Raises:
             EdgeFusionError: a sink failed at its end, and it was the only output, or the run is not live.
         """
-        for thread in self._threads:
-            thread.close()
-        self._part_with_failed()
-        self._end()
+        try:
+            for thread in self._threads:
+                thread.close()
+            self._part_with_failed()
+        finally:
+            self._end()
 
     def abandon(self) -> None:
         """Leave nothing unfinished under a final name."""

@@ -37,7 +37,6 @@ class Statistics:
     warm_up_frames: int = 0
     warm_up_seconds: float = 0.0
     seconds: float = 0.0
-    interrupted: bool = False
     size_px: tuple[int, int] = (0, 0)
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(None))
     intervals: Intervals = field(default_factory=Intervals)
@@ -85,9 +84,3 @@ class Statistics:
         """Fused frames per second of wall-clock time after warm-up, source and sink included."""
         seconds = self.seconds - self.warm_up_seconds
         return (self.frames - self.warm_up_frames) / seconds if seconds else 0.0
-
-    @property
-    def fusion_fps(self) -> float | None:
-        """1 / (median pack + median execute + median unpack): what the fusion itself could sustain."""
-        medians = [self.stages[name].percentile_ms(50) or 0.0 for name in ("pack", "execute", "unpack")]
-        return 1e3 / sum(medians) if self.stages["execute"].count else None

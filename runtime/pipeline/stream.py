@@ -7,8 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from edgefusion.core.frames import REGULAR, FramePair
-from edgefusion.kernels.layout import Form
+from edgefusion.core.frames import REGULAR, Form, FramePair
 from runtime.report.schema import Since
 from runtime.sync.moments import Moment
 
@@ -99,8 +98,7 @@ class PairStream:
         self._first = self._take()
         if self._first is None:
             return None
-        visible, thermal = self._first.visible, self._first.thermal
-        return (visible.format, visible.size_px), (thermal.format, thermal.size_px)
+        return self._first.visible.form, self._first.thermal.form
 
     def wait_s(self) -> float | None:
         """A pair can be had at once."""

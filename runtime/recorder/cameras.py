@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from edgefusion.core import rig
 from edgefusion.core.errors import EdgeFusionError, InputError
-from edgefusion.core.frames import Frame, PixelFormat
-from edgefusion.core.geometry import Size
+from edgefusion.core.frames import Form, Frame
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import Camera
-from runtime.sync.cameras import CameraThread
+from runtime.sync.cameras import CameraThread, stop_all
 
 Say = Callable[[str], None]
 Take = Callable[[Side, Frame], None]
@@ -30,39 +29,34 @@ class CameraReader:
     Attributes:
         form: what its frames are, once it is open.
         tried: set when it is open, or cannot be opened.
+        begun: set when frames are not to wait for ``begin`` any more.
+        thread: which serves the camera.
         state: opening, live, lost, ended (a recording that is over), or failed.
-        frames, spoiled, losses: how many frames came, how many pictures were none, how often it was lost.
+        spoiled, losses: how many pictures were none, how often it was lost.
         error: why it failed: it could not be opened in the beginning.
     """
 
     def __init__(self, side: Side, camera: Camera, *, policy: rig.Policy, say: Say) -> None:
         self.side, self.camera = side, camera
-        self.form: tuple[PixelFormat, Size] | None = None
+        self.form: Form | None = None
         self.state: Literal["opening", "live", "lost", "ended", "failed"] = "opening"
-        self.frames = self.spoiled = self.losses = 0
+        self.spoiled = self.losses = 0
         self.error: Exception | None = None
-        self.tried, self._begun = threading.Event(), threading.Event()
+        self.tried, self.begun = threading.Event(), threading.Event()
         self._say = say
         self._take: Take | None = None
-        self._thread = CameraThread(side, camera, receiver=self, policy=policy)
+        self.thread = CameraThread(side, camera, receiver=self, policy=policy)
 
     def start(self) -> None:
         """Open the camera."""
-        self._thread.start()
+        self.thread.start()
 
     def begin(self, take: Take) -> None:
         """Give frames to ``take``, which copies what it keeps; the camera waits until then."""
         self._take = take
-        self._begun.set()
+        self.begun.set()
 
-    def stop(self) -> None:
-        """Take no more, and close the camera."""
-        self._thread.stop()
-        self._begun.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def opened(self, side: Side, form: tuple[PixelFormat, Size]) -> None:
+    def opened(self, side: Side, form: Form) -> None:
         """See ``Receiver``."""
         self.form = form
         if self.state == "lost":
@@ -72,10 +66,9 @@ class CameraReader:
 
     def take(self, side: Side, frame: Frame) -> None:
         """See ``Receiver``."""
-        self._begun.wait()
+        self.begun.wait()
         try:
             if self._take:
-                self.frames += 1
                 self._take(side, frame)
         finally:
             frame.release()
@@ -104,3 +97,10 @@ class CameraReader:
         """See ``Receiver``."""
         self.error, self.state = error, "failed"
         self.tried.set()
+
+
+def stop_readers(readers: Sequence[CameraReader]) -> None:
+    """Take no more, and close the cameras. One that is stuck in its driver is left behind."""
+    for reader in readers:
+        reader.begun.set()  # or a frame that waits for ``begin`` would keep its thread
+    stop_all([reader.thread for reader in readers])

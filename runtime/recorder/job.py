@@ -12,16 +12,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from edgefusion.core.errors import MachineError, RunError, UsageError
+from edgefusion.core.errors import RunError, UsageError
+from edgefusion.core.files import check_folder
 from edgefusion.core.rig import Rig, load_rig
 from edgefusion.recordings.mcap_writer import McapWriter
-from edgefusion.recordings.pairing import Side
-from runtime.capture.base import open_camera
-from runtime.recorder.cameras import CameraReader, Say
+from edgefusion.recordings.pairing import SIDES, Side
+from runtime.capture.base import open_camera, without_passwords
+from runtime.recorder.cameras import CameraReader, Say, stop_readers
 from runtime.recorder.tape import Tape
 from runtime.stopping import stop_on_signals
 
-SIDES: tuple[Side, Side] = ("visible", "thermal")
 TURN_S = 0.1
 
 
@@ -101,8 +101,7 @@ def _check_out(settings: RecordSettings) -> None:
     out = settings.out
     if out.suffix.lower() != ".mcap":
         raise UsageError("a recording is an MCAP file", where=out, remedy="end its name in .mcap")
-    if not out.parent.is_dir():
-        raise MachineError("no such folder", where=out.parent, remedy="make it first")
+    check_folder(out)
     if out.exists() and not settings.force:
         raise UsageError("there is such a file already", where=out, remedy="choose another name, or pass --force")
 
@@ -123,8 +122,7 @@ def _opened(rig: Rig, stop: threading.Event, say: Say) -> Iterator[list[CameraRe
                 raise reader.error
         yield readers
     finally:
-        for reader in readers:
-            reader.stop()
+        stop_readers(readers)
 
 
 def _begun(settings: RecordSettings, rig: Rig, readers: list[CameraReader]) -> McapWriter:
@@ -132,7 +130,8 @@ def _begun(settings: RecordSettings, rig: Rig, readers: list[CameraReader]) -> M
     writer = McapWriter(settings.out, replace=settings.force)
     facts: dict[str, str] = {reader.side: json.dumps(_facts(reader), default=str) for reader in readers}
     writer.metadata("rig", {"name": rig.name, "edgefusion": version("edgefusion"), **facts})
-    writer.attach("rig.toml", "application/toml", settings.rig_path.read_bytes())
+    text = settings.rig_path.read_bytes().decode()
+    writer.attach("rig.toml", "application/toml", without_passwords(text).encode())
     return writer
 
 
@@ -165,8 +164,7 @@ class _Session:
 
     def end(self) -> None:
         """Stop the cameras and finish the file."""
-        for reader in self._readers:
-            reader.stop()
+        stop_readers(self._readers)
         self._end_s = time.monotonic()
         self._tape.close(lambda: {side: json.dumps(vars(count)) for side, count in self.result().cameras.items()})
 

@@ -9,11 +9,9 @@ from collections.abc import Callable
 
 from edgefusion.core.errors import EdgeFusionError
 from edgefusion.core.frames import Frame
-from edgefusion.recordings.mcap_writer import McapWriter
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.mcap_writer import RAW_TOPICS, McapWriter
+from edgefusion.recordings.pairing import SIDES, Side
 from runtime.sinks.buffers import Buffers
-
-TOPICS: dict[Side, str] = {"visible": "/visible/image_raw", "thermal": "/thermal/image_raw"}
 
 MOST_WAITING_BYTES = 256 * 1024 * 1024
 """What may wait: about two seconds of 1920x1080 at 30 frames per second, as long as an SD card may pause."""
@@ -32,11 +30,11 @@ class Tape:
     """
 
     def __init__(self, writer: McapWriter, *, most_bytes: int = MOST_WAITING_BYTES) -> None:
-        self.written: dict[Side, int] = dict.fromkeys(TOPICS, 0)
-        self.dropped: dict[Side, int] = dict.fromkeys(TOPICS, 0)
+        self.written: dict[Side, int] = dict.fromkeys(SIDES, 0)
+        self.dropped: dict[Side, int] = dict.fromkeys(SIDES, 0)
         self.error: Exception | None = None
         self._writer, self._most_bytes = writer, most_bytes
-        self._buffers = {side: Buffers() for side in TOPICS}
+        self._buffers = {side: Buffers() for side in SIDES}
         self._waiting: deque[tuple[Side, Frame, int]] = deque()
         self._waiting_bytes = 0
         self._turn = threading.Condition()
@@ -97,7 +95,7 @@ class Tape:
     def _write(self, side: Side, frame: Frame, log_ns: int) -> None:
         if self.error is None:
             try:
-                self._writer.raw(TOPICS[side], frame, log_ns=log_ns)
+                self._writer.raw(RAW_TOPICS[side], frame, log_ns=log_ns)
             except Exception as error:  # whoever waits for this thread raises it
                 self.error = error
         with self._turn:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from edgefusion.core.frames import Form
 from edgefusion.core.geometry import Matrix
 from edgefusion.core.rig import Drift
 from edgefusion.kernels.cpu import SamplingTable
-from edgefusion.kernels.layout import Form
 from runtime import log
 from runtime.fusion import Fusion
 from runtime.registration.allowance import Allowance
@@ -136,6 +136,7 @@ class Monitor:
         self._asked_s = sample.at_s
         if (doubt := unfit(sample.size_px)) is not None:
             watch.add(doubt, sample.correction, sample.at_s)
+            self._tell(watch)
             return
         try:
             self._worker.ask(sample.planes, sample.size_px, watch.start(sample.correction))

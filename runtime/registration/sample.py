@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edgefusion.core.frames import Form
 from edgefusion.core.geometry import Matrix, Size, resize_map
-from edgefusion.kernels.layout import PHASES, Form, Tensor
+from edgefusion.kernels.layout import PHASES, Tensor
 from edgefusion.registration import residual
 from edgefusion.registration.levels import SMALLEST_PX
 from edgefusion.registration.residual import Residual

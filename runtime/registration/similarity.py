@@ -7,8 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.geometry import Matrix, Size, apply
-from edgefusion.registration.projective import grid
+from edgefusion.core.geometry import Matrix, Size, apply, grid
 
 Change = npt.NDArray[np.float64]
 """[4] (right, down, larger, clockwise): shift of the centre, and what scale and turn move a pixel at the usual distance

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgefusion.core.bundle import Bundle
-from edgefusion.core.geometry import Matrix, Size
+from edgefusion.core.geometry import Matrix, Size, inverse
 from edgefusion.core.rig import Drift
 from runtime.registration.sample import Measurement
 from runtime.registration.similarity import NO_CHANGE, Change, change_of, length_px, matrix_of, turn_deg
@@ -91,7 +91,7 @@ class Watch:
         """[3, 3] about which to seek the correction of a sample that was made with the correction ``used``."""
         if self._doubted or not self._track.count:
             return np.eye(3)
-        return np.asarray(np.linalg.inv(used) @ matrix_of(self._track.at(0.0), self._size))
+        return inverse(used) @ matrix_of(self._track.at(0.0), self._size)
 
     def add(self, measurement: Measurement, used: Matrix, at_s: float) -> None:
         """Take in what was measured of a sample that was made with the correction ``used``, at that time."""

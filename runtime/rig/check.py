@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import grp
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,24 +10,16 @@ import numpy as np
 
 from edgefusion.core.errors import EdgeFusionError, MachineError
 from edgefusion.core.frames import PixelFormat
-from edgefusion.core.geometry import Matrix, Size, apply
-from edgefusion.core.rig import Camera, Examined, Output, Rig
+from edgefusion.core.geometry import Matrix, Size, apply, grid, inverse
+from edgefusion.core.rig import RING, Camera, Examined, Output, Rig
 from edgefusion.recordings.pairing import Side
-from edgefusion.recordings.video import SUFFIXES
+from edgefusion.ring.layout import NAME
 from runtime.capture.base import open_camera, split_device
 from runtime.rig.findings import Finding, RigReport, Say, speaker
+from runtime.sinks import check_output
 
 LITTLE_COVERAGE = 0.5
 """Less of the visible image than this is worth a warning: a registration of other sizes, or upside down."""
-
-EVEN = {
-    PixelFormat.NV12: ("width and height", 2, 2),
-    PixelFormat.YUYV: ("width", 2, 1),
-    PixelFormat.UYVY: ("width", 2, 1),
-}
-_RING = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-SINKS = ("v4l2", "rerun")
-"""Kinds of output that are no path."""
 
 
 def check_static(path: Path, examined: Examined) -> RigReport:
@@ -44,8 +35,7 @@ def check_static(path: Path, examined: Examined) -> RigReport:
 
 def covered(registration: Matrix, visible: Size, thermal: Size) -> float:
     """The share of a visible image's pixels whose thermal point lies within the thermal image, 0..1."""
-    columns, rows = np.meshgrid(*(np.linspace(0, side - 1, 101) for side in visible))
-    points = np.column_stack([columns.ravel(), rows.ravel()])
+    points = grid(visible, 101)
     ahead = np.column_stack([points, np.ones(len(points))]) @ registration[2] > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         seen = apply(registration, points)
@@ -71,9 +61,9 @@ def _cameras(rig: Rig, say: Say) -> Iterator[Finding]:
 
 
 def _even(side: Side, camera: Camera, say: Say) -> Iterator[Finding]:
-    name, *steps = EVEN.get(camera.format, ("", 1, 1))
-    if any(length % step for length, step in zip(camera.size_px, steps, strict=True)):
-        width, height = camera.size_px
+    width, height = camera.size_px
+    if not camera.format.fits(width, height):
+        name = "width and height" if camera.format is PixelFormat.NV12 else "width"
         yield say("error", f"{side}.size_px", f"{camera.format.value} needs an even {name}, not {width}x{height}")
 
 
@@ -114,8 +104,8 @@ def _registration(rig: Rig, coverage: float, say: Say) -> Iterator[Finding]:
     matrix = rig.registration_for(*_sizes(rig))
     if coverage < LITTLE_COVERAGE:
         what = f"the thermal camera sees {coverage:.0%} of the visible image"
-        inverse = covered(np.asarray(np.linalg.inv(matrix), np.float64), *_sizes(rig))
-        hint = "its inverse would cover much more: it maps visible to thermal" if inverse > 2 * coverage else ""
+        other = covered(inverse(matrix), *_sizes(rig))
+        hint = "its inverse would cover much more: it maps visible to thermal" if other > 2 * coverage else ""
         yield say("warning", "registration", "; ".join(filter(None, (what, hint))))
     if np.linalg.det(matrix[:2, :2]) < 0:
         yield say("warning", "registration", "it mirrors the image")
@@ -127,11 +117,11 @@ def _outputs(rig: Rig, say: Say) -> Iterator[Finding]:
         field = f"output.{number}"
         if output.to in places[:number]:
             yield say("error", f"{field}.to", f"{output.to} is named twice")
-        yield from _ring(field, output, say) if output.to.startswith("ring:") else _place(field, output, say)
+        yield from _ring(field, output, say) if output.to.startswith(RING) else _place(field, output, say)
 
 
 def _ring(field: str, output: Output, say: Say) -> Iterator[Finding]:
-    if not _RING.fullmatch(output.to.removeprefix("ring:")):
+    if not NAME.fullmatch(output.to.removeprefix(RING)):
         yield say("error", f"{field}.to", "a ring's name has up to 64 letters, digits, - and _, such as ring:front")
     mode = int(output.mode, 8)
     if not mode & 0o400:
@@ -152,16 +142,9 @@ def _group(field: str, group: str, mode: int, say: Say) -> Iterator[Finding]:
 
 
 def _place(field: str, output: Output, say: Say) -> Iterator[Finding]:
-    kind, colon, _ = output.to.partition(":")
-    if colon and kind in SINKS:
-        return
-    if colon and "/" not in kind:
-        yield say("error", f"{field}.to", f"no kind {kind!r}; ring, {', '.join(SINKS)}, or a path")
-        return
-    path = Path(output.to)
-    if not path.parent.is_dir():
-        yield say("error", f"{field}.to", f"there is no folder {path.parent}; make it first", 3)
-    if path.suffix and path.suffix.lower() not in (*SUFFIXES, ".mcap") and not path.is_dir():
-        yield say(
-            "error", f"{field}.to", f"cannot write {path.suffix}; a folder, .mcap, or one of {', '.join(SUFFIXES)}"
-        )
+    try:
+        check_output(output.to)
+    except MachineError as error:
+        yield say("error", f"{field}.to", f"there is no folder {error.where}; make it first", error.exit_code)
+    except EdgeFusionError as error:
+        yield say("error", f"{field}.to", f"{error.what}; {error.remedy}")

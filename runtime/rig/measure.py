@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.errors import EdgeFusionError, RunError
-from edgefusion.core.frames import Frame, PixelFormat
-from edgefusion.core.geometry import Size
+from edgefusion.core.frames import Form, Frame
 from edgefusion.core.progress import progress
 from edgefusion.core.rig import Camera, Rig, ThermalCamera
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import StreamEndError, open_camera
 from runtime.rig.findings import Finding, RigReport, Say
+from runtime.sync.timeline import monotonic_ns
 
 PATIENCE_S = 0.25
 FIRST_S = 5.0
@@ -45,7 +45,7 @@ class Seen:
         error: why it ended early.
     """
 
-    form: tuple[PixelFormat, Size] | None = None
+    form: Form | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     clock: str = ""
     exposures_ns: list[int] = field(default_factory=list)
@@ -147,21 +147,13 @@ def watch(side: Side, settings: Camera, seen: Seen, window: Window) -> None:
 
 def _note(frame: Frame, seen: Seen, offset_ns: int) -> None:
     now_ns = time.monotonic_ns()
-    exposure_ns = _monotonic(frame, now_ns) + offset_ns
+    exposure_ns = monotonic_ns(frame, now_ns, time.time_ns()) + offset_ns
     seen.clock = frame.clock
     seen.exposures_ns.append(exposure_ns)
     seen.latencies_ns.append(now_ns - exposure_ns)
     seen.sequences.append(frame.sequence)
     seen.picture = Frame(frame.pixels.copy(), frame.format, frame.timestamp_ns, frame.clock, frame.sequence)
     frame.release()
-
-
-def _monotonic(frame: Frame, now_ns: int) -> int:
-    """The frame's timestamp on CLOCK_MONOTONIC. The moment of receipt may be on either clock: the nearer one."""
-    stamp_ns, realtime_ns = frame.timestamp_ns, time.time_ns()
-    nearer = abs(stamp_ns - realtime_ns) < abs(stamp_ns - now_ns)
-    on_realtime = frame.clock == "realtime" or (frame.clock == "receive" and nearer)
-    return stamp_ns + now_ns - realtime_ns if on_realtime else stamp_ns
 
 
 def _of_camera(side: Side, camera: Camera, seen: Seen, say: Say) -> Iterator[Finding]:
@@ -182,7 +174,7 @@ def _of_camera(side: Side, camera: Camera, seen: Seen, say: Say) -> Iterator[Fin
         yield from _of_picture(side, camera, seen.picture, say)
 
 
-def _of_form(side: Side, camera: Camera, form: tuple[PixelFormat, Size], say: Say) -> Iterator[Finding]:
+def _of_form(side: Side, camera: Camera, form: Form, say: Say) -> Iterator[Finding]:
     pixel_format, size = form
     if pixel_format is not camera.format and not (pixel_format.deep and camera.format.deep):
         yield say("warning", f"{side}.format", f"{camera.format.value} asked for, {pixel_format.value} comes")
@@ -197,7 +189,7 @@ def _of_picture(side: Side, camera: Camera, frame: Frame, say: Say) -> Iterator[
         yield say("warning", side, f"every pixel is {int(pixels.min())}: a closed shutter or a covered lens?")
     if not frame.format.deep or not isinstance(camera, ThermalCamera):
         return
-    readings = pixels.byteswap() if frame.format is PixelFormat.Y16_BE else pixels
+    readings = frame.readings
     if roughness(readings) > SMOOTHER * roughness(readings.byteswap()):
         other = "little" if camera.byte_order == "big" else "big"
         yield say("warning", "thermal.byte_order", f'the picture is smooth only with byte_order = "{other}"')

@@ -50,7 +50,7 @@ def open_sink(output: str | None, *, fps: float) -> Sink:
     A kind and an address (see ``KINDS``), else a video or one of ``FILES`` by its suffix, else a folder of PNGs.
 
     Raises:
-        UsageError: a suffix of something else.
+        UsageError: a kind or a suffix of something else.
         MachineError: the place is missing or not writable, or a package is not installed.
     """
     from runtime.sinks.images import ImageSink
@@ -59,21 +59,39 @@ def open_sink(output: str | None, *, fps: float) -> Sink:
 
     if output is None:
         return NullSink()
+    check_output(output)
     kind, _, address = output.partition(":")
     if kind in KINDS:
         return _made(KINDS[kind], address)
     path = Path(output)
-    if not path.parent.is_dir():
-        raise MachineError("no such folder", where=path.parent, remedy="make it or choose another --output")
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return VideoSink(path, fps=fps)
     if suffix in FILES:
         return _made(FILES[suffix], path)
-    if suffix and not path.is_dir():
+    return ImageSink(path)
+
+
+def check_output(output: str) -> None:
+    """Refuse what ``open_sink`` cannot make, without making anything.
+
+    Raises:
+        UsageError: a kind or a suffix of something else.
+        MachineError: the folder it would be in is missing.
+    """
+    kind, colon, _ = output.partition(":")
+    if kind in KINDS:
+        return
+    path = Path(output)
+    written = path.suffix.lower() in (*SUFFIXES, *FILES) or path.is_dir()
+    if colon and "/" not in kind and not written:
+        known = ", ".join(("ring", *KINDS))
+        raise UsageError(f"no kind {kind!r}", where=output, remedy=f"one of {known}, or a path, such as ./{output}")
+    if not path.parent.is_dir():
+        raise MachineError("no such folder", where=path.parent, remedy="make it or choose another --output")
+    if path.suffix and not written:
         known = ", ".join((*SUFFIXES, *FILES))
         raise UsageError(f"cannot write {path.suffix}", where=path, remedy=f"a folder, or one of {known}")
-    return ImageSink(path)
 
 
 def _made(name: str, argument: Any) -> Sink:

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 from edgefusion.core.frames import FramePair, FusedInfo
-from edgefusion.recordings.mcap_writer import McapWriter
+from edgefusion.recordings.mcap_writer import RAW_TOPICS, McapWriter
 from runtime.sinks import Rgb
 from runtime.sinks.facts import facts_of
 from runtime.sinks.pictures import Codec, encode
 
-FUSED, INFO, VISIBLE, THERMAL = "/fused/image", "/fused/info", "/visible/image_raw", "/thermal/image_raw"
+FUSED, INFO = "/fused/image", "/fused/info"
 
 
 class McapSink:
@@ -42,8 +42,8 @@ class McapSink:
         stamp_ns = self._writer.time_ns(info.timestamp_ns, info.clock)
         self._empty = False
         if inputs:
-            self._writer.raw(VISIBLE, inputs.visible)
-            self._writer.raw(THERMAL, inputs.thermal)
+            self._writer.raw(RAW_TOPICS["visible"], inputs.visible)
+            self._writer.raw(RAW_TOPICS["thermal"], inputs.thermal)
         self._writer.note(INFO, facts_of(info), stamp_ns=stamp_ns, sequence=info.frame_id)
         self._writer.picture(FUSED, encode(rgb, self._codec), self._codec, stamp_ns=stamp_ns, sequence=info.frame_id)
 

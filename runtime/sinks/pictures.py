@@ -42,8 +42,7 @@ def look(frame: Frame) -> bytes:
     """A JPEG to look at: colours as they are, 16-bit readings from their first to their 99th percentile."""
     if conversion := _TO_BGR.get(frame.format):
         return _encode(cv2.cvtColor(np.ascontiguousarray(frame.pixels), conversion), "jpeg")
-    readings = frame.pixels.byteswap() if frame.format is PixelFormat.Y16_BE else frame.pixels
-    return _encode(_stretched(readings) if frame.format.deep else readings, "jpeg")
+    return _encode(_stretched(frame.readings) if frame.format.deep else frame.pixels, "jpeg")
 
 
 def _stretched(readings: Pixels) -> Rgb:

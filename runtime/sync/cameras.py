@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from edgefusion.core.errors import EdgeFusionError, InputError
-from edgefusion.core.frames import Frame, PixelFormat
-from edgefusion.core.geometry import Size
+from edgefusion.core.frames import Form, Frame
 from edgefusion.core.rig import Policy
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import Camera, CameraLostError, StreamEndError
@@ -16,8 +16,6 @@ from runtime.capture.base import Camera, CameraLostError, StreamEndError
 State = Literal["starting", "live", "frozen", "lost", "reconnecting", "ended"]
 """What a camera does: not begun yet; frames come; the same picture comes (the shutter is closed); none came for
 ``lost_after_s``; closed, and being opened again; the recording is over."""
-
-Form = tuple[PixelFormat, Size]
 
 READ_S = 0.1
 """A read that brings nothing ends after so long, to see whether the rig is being closed."""
@@ -28,6 +26,9 @@ MOST_DAMAGED = 3
 
 SILENT_FOR = 3
 """A camera that is silent for so many times ``lost_after_s`` is opened anew."""
+
+JOIN_S = 1.0
+"""Leaving waits for the cameras' threads so long. One that is stuck in its driver is left behind."""
 
 
 class Receiver(Protocol):
@@ -133,3 +134,13 @@ class CameraThread(threading.Thread):
         self._camera.close()
         retry_s = FIRST_RETRY_S if after_s > self._healthy_s else 2 * self._retry_s
         self._retry_s = min(retry_s, self._longest_s)
+
+
+def stop_all(threads: Sequence[CameraThread]) -> None:
+    """End them and close their cameras. Returns within ``JOIN_S``, even if a camera is stuck."""
+    for thread in threads:
+        thread.stop()
+    until_s = time.monotonic() + JOIN_S
+    for thread in threads:
+        if thread.is_alive():
+            thread.join(max(until_s - time.monotonic(), 0))

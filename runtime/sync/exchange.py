@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgefusion.core.errors import EdgeFusionError, InputError
-from edgefusion.core.frames import Frame
+from edgefusion.core.frames import Form, Frame
 from edgefusion.core.rig import Rig
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.pairing import SIDES, Side
 from runtime.latency import LatencyHistogram
-from runtime.sync.cameras import Form, State
-from runtime.sync.lane import Held
+from runtime.sync.cameras import State
+from runtime.sync.frame_queue import Held
 from runtime.sync.moments import Moment
 from runtime.sync.synchronizer import Synchronizer
-
-SIDES: tuple[Side, Side] = ("visible", "thermal")
 
 Changed = Callable[[Side, State, str], None]
 """Told of a change: which camera, what it does now, and why."""
@@ -82,13 +80,6 @@ class Exchange:
             self._sync.started_ns = time.monotonic_ns()
         self._settle()
 
-    def forms(self, timeout_s: float) -> tuple[Form, Form] | None:
-        """Both cameras' forms, or None if they are not known in time."""
-        visible, thermal = self.known["visible"], self.known["thermal"]
-        with self._wake:
-            self._wake.wait_for(lambda: self.failure or (visible.form and thermal.form), timeout_s)
-            return (visible.form, thermal.form) if visible.form and thermal.form else None
-
     def next(self) -> Moment | None:
         """The next moment, if one is ready."""
         with self._wake:
@@ -137,15 +128,13 @@ class Exchange:
     def drops(self) -> dict[str, int]:
         """Frames that no moment had, by camera and cause."""
         with self._wake:
-            lanes = self._sync.lanes.items()
-            return {f"{side} {cause}": count for side, lane in lanes for cause, count in lane.dropped.items()}
+            queues = self._sync.queues.items()
+            return {f"{side} {cause}": count for side, queue in queues for cause, count in queue.dropped.items()}
 
     @property
     def lost(self) -> int:
         """Visible frames that no moment had, though both cameras had begun."""
-        with self._wake:
-            dropped = self._sync.lanes["visible"].dropped
-            return sum(dropped.values()) - dropped["starting"]
+        return self._sync.queues["visible"].lost
 
     def skew(self) -> LatencyHistogram:
         """A copy of how far apart the exposures of pairs are."""
@@ -191,7 +180,7 @@ class Exchange:
         self.arrived(side, frame.sequence, now_ns)
         with self._wake:
             if self._closed:
-                self._sync.lanes[side].refuse(frame, "closed")
+                self._sync.queues[side].refuse(frame, "closed")
             elif self._sync.add(side, frame, now_ns, realtime_ns=realtime_ns) in (None, "overrun"):
                 self._enter(side, "frozen" if side == "thermal" and self._sync.frozen else "live", "")
                 self._tell()
@@ -225,17 +214,17 @@ class Exchange:
         self._settle()
 
     def _facts(self, side: Side, now_ns: int) -> dict[str, Any]:
-        lane, times, known = self._sync.lanes[side], self._sync.times[side], self.known[side]
+        queue, times, known = self._sync.queues[side], self._sync.times[side], self.known[side]
         return {
             "state": known.state,
             "why": known.why,
             "format": known.form[0].value if known.form else None,
             "size_px": list(known.form[1]) if known.form else None,
             "fps": round(times.fps(now_ns), 2),
-            "frames": lane.arrived,
-            "used": lane.used,
-            "held": lane.alive,
-            "drops": dict(lane.dropped),
+            "frames": queue.arrived,
+            "used": queue.used,
+            "held": queue.alive,
+            "drops": dict(queue.dropped),
             "missed": times.missed,
             "clock_jumps": times.jumps,
             "reconnects": max(known.openings - 1, 0),

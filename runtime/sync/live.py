@@ -8,19 +8,16 @@ from types import TracebackType
 from typing import Any
 
 from edgefusion.core.rig import Rig
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.pairing import SIDES, Side
 from runtime.capture.base import Camera
 from runtime.latency import LatencyHistogram
 from runtime.report.schema import Since
-from runtime.sync.cameras import CameraThread, Form
-from runtime.sync.exchange import SIDES, Arrived, Changed, Exchange, unheard
+from runtime.sync.cameras import CameraThread, stop_all
+from runtime.sync.exchange import Arrived, Changed, Exchange, unheard
 from runtime.sync.moments import Moment
 
 OPEN_S = 10.0
 """Entering waits for both cameras at most so long; what takes longer is not waited for."""
-
-JOIN_S = 1.0
-"""Leaving waits for the cameras' threads so long. One that is stuck in its driver is left behind."""
 
 
 class LiveRig:
@@ -73,13 +70,8 @@ class LiveRig:
 
     def close(self) -> None:
         """Stop both cameras and give up what waits. Returns soon, even if a camera is stuck."""
-        for thread in self._threads:
-            thread.stop()
         self._exchange.close()
-        until_s = time.monotonic() + JOIN_S
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(max(until_s - time.monotonic(), 0))
+        stop_all(self._threads)
 
     def next(self, timeout_s: float = 0.0) -> Moment | None:
         """The next moment, as soon as there is one; None if there was none in time, or there will be no more.
@@ -109,7 +101,7 @@ class LiveRig:
 
     @property
     def drops(self) -> dict[str, int]:
-        """Frames that no moment had, by camera and cause: ``{"visible late": 3, ...}``; see ``lane.Cause``."""
+        """Frames that no moment had, by camera and cause: ``{"visible late": 3, ...}``; see ``frame_queue.Cause``."""
         return self._exchange.drops
 
     @property
@@ -132,16 +124,6 @@ class LiveRig:
     def wait_s(self) -> float | None:
         """Until ``next`` should be asked although no frame came: a wait ends, or a camera is lost. None: not before."""
         return self._exchange.wait_s()
-
-    def forms(self, timeout_s: float) -> tuple[Form, Form] | None:
-        """Format and size of visible and of thermal frames; None if a camera did not open in time.
-
-        Raises:
-            EdgeFusionError: a camera cannot be used.
-        """
-        forms = self._exchange.forms(timeout_s)
-        self._check()
-        return forms
 
     def status(self) -> dict[str, Any]:
         """``{"cameras": {"visible": {...}, "thermal": {...}}, "skew_ms": {...}}``, as JSON types.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runtime.sync.lane import Held, Lane
+from runtime.sync.frame_queue import FrameQueue, Held
 from runtime.sync.timeline import Timeline
 
 MOST_WAIT_NS = 100_000_000
@@ -23,8 +23,8 @@ class Nearest:
     """
 
     tolerance_ns: int
-    visible: Lane
-    thermal: Lane
+    visible: FrameQueue
+    thermal: FrameQueue
     visible_time: Timeline
     thermal_time: Timeline
 

@@ -8,8 +8,8 @@ from functools import partial
 from edgefusion.core.frames import REGULAR, Flag, Frame
 from edgefusion.core.rig import Rig
 from edgefusion.recordings.pairing import Side
+from runtime.sync.frame_queue import Cause, FrameQueue, Held
 from runtime.sync.frozen import FrozenPicture
-from runtime.sync.lane import Cause, Held, Lane
 from runtime.sync.moments import Moment
 from runtime.sync.nearest import Nearest
 from runtime.sync.skew import Skew
@@ -25,8 +25,8 @@ class Synchronizer:
     Every visible frame becomes a moment with the thermal frame that belongs to it (see ``Nearest``). Where there is
     none, the newest thermal frame before it serves up to ``hold_s``, marked stale; then the visible frame goes alone,
     marked THERMAL_LOST. A thermal frame that may still come is waited for as long as its camera's period and usual
-    delay say that it can. What is dropped is counted (see ``lane.Cause``): of each camera, frames that came = used +
-    dropped + waiting.
+    delay say that it can. What is dropped is counted (see ``frame_queue.Cause``): of each camera, frames that came =
+    used + dropped + waiting.
 
     Args:
         settings: the rig.
@@ -35,7 +35,7 @@ class Synchronizer:
             it is called with is emptied by ``returned``, so that a second call does nothing.
 
     Attributes:
-        lanes, times: the frames and the exposure times of each camera.
+        queues, times: the frames and the exposure times of each camera.
         started_ns: since when frames are expected, CLOCK_MONOTONIC.
         skew: differences of exposure of the pairs within the tolerance.
         drifted: the registration drifted: moments are marked MISREGISTERED.
@@ -48,9 +48,9 @@ class Synchronizer:
         self._lost_after_ns = int(settings.policy.lost_after_s * 1e9)
         self._give_back = give_back or self.returned
         self._freed: list[Frame] = []
-        self._visible = Lane("visible", buffers=settings.visible.buffers, freed=self._freed)
-        self._thermal = Lane("thermal", buffers=settings.thermal.buffers, freed=self._freed)
-        self.lanes: dict[Side, Lane] = {"visible": self._visible, "thermal": self._thermal}
+        self._visible = FrameQueue(buffers=settings.visible.buffers, freed=self._freed)
+        self._thermal = FrameQueue(buffers=settings.thermal.buffers, freed=self._freed)
+        self.queues: dict[Side, FrameQueue] = {"visible": self._visible, "thermal": self._thermal}
         self.times: dict[Side, Timeline] = {
             "visible": Timeline(settings.visible.time_offset_ns, fps=settings.visible.fps),
             "thermal": Timeline(settings.thermal.time_offset_ns, fps=settings.thermal.fps),
@@ -76,24 +76,24 @@ class Synchronizer:
             now_ns: CLOCK_MONOTONIC on its arrival.
             realtime_ns: CLOCK_REALTIME then.
         """
-        lane, placed = self.lanes[side], self.times[side].place(frame, now_ns, realtime_ns)
+        queue, placed = self.queues[side], self.times[side].place(frame, now_ns, realtime_ns)
         self._gone.discard(side)
         if isinstance(placed, str):
-            lane.refuse(frame, placed)
+            queue.refuse(frame, placed)
             return placed
         seen_ns = self._seen_ns(frame, placed) if side == "thermal" else placed
-        self._make_room(lane, now_ns)
-        if lane.full:
-            lane.refuse(frame, "overrun")
+        self._make_room(queue, now_ns)
+        if queue.full:
+            queue.refuse(frame, "overrun")
             return "overrun"
-        lane.append(frame, exposure_ns=placed, seen_ns=seen_ns, now_ns=now_ns)
+        queue.append(frame, exposure_ns=placed, seen_ns=seen_ns, now_ns=now_ns)
         for visible in self._visible.waiting:
             self._ready(visible, now_ns)
         return None
 
     def damaged(self, side: Side) -> None:
         """Count a frame that the camera could not deliver."""
-        self.lanes[side].refuse(None, "damaged")
+        self.queues[side].refuse(None, "damaged")
 
     def gone(self, side: Side) -> None:
         """A camera is gone, until its next frame: nothing is expected of it."""
@@ -153,32 +153,32 @@ class Synchronizer:
 
     def close(self) -> None:
         """Give up what waits. Moments that are out are still given back."""
-        for lane in self.lanes.values():
-            lane.close()
+        for queue in self.queues.values():
+            queue.close()
 
     def _seen_ns(self, frame: Frame, exposure_ns: int) -> int:
         seen_ns = self._frozen_picture.first_seen_ns(frame.pixels, exposure_ns)
         self.frozen = seen_ns != exposure_ns
         return seen_ns
 
-    def _make_room(self, lane: Lane, now_ns: int) -> None:
+    def _make_room(self, queue: FrameQueue, now_ns: int) -> None:
         """For one more frame: what served before goes first, then the oldest that waits."""
-        if lane.full and lane.last and not lane.last.shared and lane.waiting:
-            lane.keep(None)
-        while lane.full and lane.waiting:
-            lane.drop_oldest(self._overflow(lane, now_ns))
-        if lane.full and lane.last and not lane.last.shared:
-            lane.keep(None)
+        if queue.full and queue.last and not queue.last.shared and queue.waiting:
+            queue.keep(None)
+        while queue.full and queue.waiting:
+            queue.drop_oldest(self._overflow(queue, now_ns))
+        if queue.full and queue.last and not queue.last.shared:
+            queue.keep(None)
 
-    def _overflow(self, lane: Lane, now_ns: int) -> Cause:
+    def _overflow(self, queue: FrameQueue, now_ns: int) -> Cause:
         """Why the oldest frame that waits must go."""
-        if lane is self._thermal and not self._visible.arrived:
+        if queue is self._thermal and not self._visible.arrived:
             return "starting"
-        if lane is self._thermal:
-            return "overrun" if self._nearest.wanted(lane.waiting[0]) else "unpaired"
+        if queue is self._thermal:
+            return "overrun" if self._nearest.wanted(queue.waiting[0]) else "unpaired"
         if self._starting(now_ns):
             return "starting"
-        return "late" if self._ready(lane.waiting[0], now_ns) else "overrun"
+        return "late" if self._ready(queue.waiting[0], now_ns) else "overrun"
 
     def _starting(self, now_ns: int) -> bool:
         """Whether no thermal frame was used yet, and it is early enough to hope for one."""
@@ -220,7 +220,7 @@ class Synchronizer:
         if thermal is None or self._too_old(thermal, age_ns, fresh is not None):
             self._forget(thermal)
             return self._moment(visible, None, Flag.THERMAL_LOST, 0)
-        stale = fresh is None or thermal.seen_ns != thermal.exposure_ns
+        stale = fresh is None or thermal.frozen
         if not stale:
             self.skew.add(age_ns)
         return self._moment(visible, thermal, Flag.STALE if stale else REGULAR, age_ns)
@@ -231,13 +231,12 @@ class Synchronizer:
         self._thermal.drop_before(max([*passed, thermal.exposure_ns if thermal else 0]), "unpaired")
 
     def _too_old(self, thermal: Held, age_ns: int, fresh: bool) -> bool:
-        frozen = thermal.seen_ns != thermal.exposure_ns
-        return age_ns > self._hold_ns and (frozen or not fresh)
+        return age_ns > self._hold_ns and (thermal.frozen or not fresh)
 
     def _forget(self, thermal: Held | None) -> None:
         """A thermal frame that is too old serves no more."""
         if thermal is not None and not thermal.used:
-            self._thermal.drop_oldest("frozen" if thermal.seen_ns != thermal.exposure_ns else "unpaired")
+            self._thermal.drop_oldest("frozen" if thermal.frozen else "unpaired")
         self._thermal.keep(None)
 
     def _thermal_alone(self, now_ns: int) -> Moment | None:

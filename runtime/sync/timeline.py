@@ -6,7 +6,7 @@ import statistics
 from collections import deque
 
 from edgefusion.core.frames import Frame
-from runtime.sync.lane import Cause
+from runtime.sync.frame_queue import Cause
 
 JUMP_NS = 25_000_000
 """A frame that comes so much sooner than it was exposed has a clock that jumped ahead."""
@@ -65,7 +65,7 @@ class Timeline:
             realtime_ns: CLOCK_REALTIME then.
         """
         self._count_missed(frame.sequence)
-        exposure_ns = _monotonic(frame, now_ns, realtime_ns) + self._offset_ns + self._shift_ns
+        exposure_ns = monotonic_ns(frame, now_ns, realtime_ns) + self._offset_ns + self._shift_ns
         if self.newest_ns is None:
             self._least_ns = now_ns - exposure_ns + self._offset_ns
         elif exposure_ns == self.newest_ns:
@@ -134,8 +134,14 @@ class Timeline:
         self._sequence = sequence
 
 
-def _monotonic(frame: Frame, now_ns: int, realtime_ns: int) -> int:
-    """The frame's timestamp on CLOCK_MONOTONIC. The moment of receipt may be on either clock: the nearer one."""
+def monotonic_ns(frame: Frame, now_ns: int, realtime_ns: int) -> int:
+    """The frame's timestamp on CLOCK_MONOTONIC. The moment of receipt may be on either clock: the nearer one.
+
+    Args:
+        frame: what came.
+        now_ns: CLOCK_MONOTONIC now, near that moment.
+        realtime_ns: CLOCK_REALTIME then.
+    """
     stamp_ns = frame.timestamp_ns
     on_realtime = frame.clock == "realtime" or (
         frame.clock == "receive" and abs(stamp_ns - realtime_ns) < abs(stamp_ns - now_ns)

@@ -51,6 +51,10 @@ def test_the_help_of_a_command_loads_nothing_heavy(command: str) -> None:
     assert not modules_after(code) & {"numba", "openvino", "scipy", "torch", "onnx", "mcap"}
 
 
+def test_measuring_the_drift_loads_no_scipy() -> None:
+    assert "scipy" not in modules_after("import runtime.registration.worker")
+
+
 def test_the_vehicle_runs_without_training_libraries() -> None:
     loaded = modules_after(
         "from click.testing import CliRunner; from edgefusion.cli import main\n"

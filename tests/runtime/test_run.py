@@ -11,9 +11,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from rig_files import write_rig
 from scenes import rig_toml, write_folder, write_video
 
 from edgefusion.recordings.images import read_visible, write_png
+from runtime.pipeline import keeper, outputs
+from runtime.run import RunSettings, run
+from runtime.sinks.null import NullSink
 
 
 def test_without_arguments_the_simulated_rig_is_fused(edgefusion) -> None:
@@ -124,3 +128,27 @@ def test_first_frame_within_three_seconds_of_processor_time() -> None:
     after = os.times()
     spent_s = after.children_user + after.children_system - before.children_user - before.children_system
     assert spent_s < 6  # both cores: three seconds each
+
+
+class SlowAtItsEnd(NullSink):
+    """As a large MCAP file is, whose summary is written last."""
+
+    closed = 0
+
+    def close(self) -> None:
+        time.sleep(4.5)
+        SlowAtItsEnd.closed += 1
+
+
+def test_outputs_may_take_longer_to_finish_than_a_turn_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr(keeper.os, "_exit", killed.append)
+    monkeypatch.setattr(outputs, "open_sink", lambda to, fps: SlowAtItsEnd())
+    rig = write_rig(tmp_path / "rig.toml", more="[policy]\nwatchdog_s = 1.0\n")
+    with caplog.at_level("INFO", logger="edgefusion"):
+        [record] = run(RunSettings(rigs=(rig,), outputs=(str(tmp_path / "fused.mcap"),), frames=5, precision="fp32"))
+    assert (killed, SlowAtItsEnd.closed) == ([], 1)
+    assert (record.state, record.counts.published) == ("complete", 5)
+    assert not any("stuck" in line for line in caplog.messages)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from edgefusion.core.errors import MachineError
 from runtime import systemd
 
 
@@ -42,25 +41,3 @@ def test_a_silent_service_manager_is_logged_once(
     [line] = caplog.messages
     assert "state=unreachable" in line
     assert "No such file" in line
-
-
-@pytest.mark.parametrize(
-    ("usec", "process", "expected"),
-    [("10000000", "self", 10.0), ("500000", None, 0.5), ("500000", "1", None), (None, None, None)],
-)
-def test_the_watchdog_is_for_this_process_only(
-    monkeypatch: pytest.MonkeyPatch, usec: str | None, process: str | None, expected: float | None
-) -> None:
-    for name, value in (("WATCHDOG_USEC", usec), ("WATCHDOG_PID", str(os.getpid()) if process == "self" else process)):
-        if value is None:
-            monkeypatch.delenv(name, raising=False)
-        else:
-            monkeypatch.setenv(name, value)
-    assert systemd.watchdog_s() == expected
-
-
-def test_a_watchdog_period_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WATCHDOG_USEC", "often")
-    monkeypatch.delenv("WATCHDOG_PID", raising=False)
-    with pytest.raises(MachineError, match="WATCHDOG_USEC"):
-        systemd.watchdog_s()

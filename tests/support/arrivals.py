@@ -137,4 +137,4 @@ class Loop:
             frame.release()
 
     def drops(self, side: Side) -> dict[str, int]:
-        return {str(cause): count for cause, count in self.sync.lanes[side].dropped.items()}
+        return {str(cause): count for cause, count in self.sync.queues[side].dropped.items()}

@@ -5,6 +5,7 @@ The kernels are the real ones; the driver is ``fake_cuda``'s, and the engine fus
 
 from __future__ import annotations
 
+import gc
 import json
 import mmap
 import sys
@@ -25,11 +26,10 @@ from scenes import noise
 from edgefusion.core.bundle import load_bundle
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import RunError
-from edgefusion.core.frames import Frame, FramePair, PixelFormat, Pixels
+from edgefusion.core.frames import Form, Frame, FramePair, PixelFormat, Pixels
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import Unpack
 from edgefusion.kernels.inputs import InputPacker
-from edgefusion.kernels.layout import Form
 from runtime.cuda_fusion import CudaFusion
 from runtime.engines import cache
 from runtime.memory import gpu as gpu_module
@@ -284,6 +284,16 @@ def test_rigs_share_one_engine_and_nothing_else(machine: Machine) -> None:
     np.testing.assert_array_equal(step(first, stream[1], rgb), expected.fused(stream[1]))
     np.testing.assert_array_equal(other, Expected().fused(stream[2]))
     assert len(machine.loads) == loads
+
+
+def test_an_engine_has_one_context_and_its_graph_ends_with_it(machine: Machine) -> None:
+    fusion = machine.fusion()
+    step(fusion, pairs(mapped)[0], output(mapped))
+    assert machine.loads[-1].contexts == 1  # each has room for the activations of all layers
+    assert machine.gpu.graphs == 1
+    del fusion
+    gc.collect()
+    assert machine.gpu.graphs == 0
 
 
 def test_views_for_people_come_from_the_gpu(machine: Machine) -> None:

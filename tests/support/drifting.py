@@ -12,13 +12,12 @@ import numpy as np
 
 from edgefusion.core.bundle import load_bundle
 from edgefusion.core.frames import FramePair
-from edgefusion.core.geometry import Matrix, Size, apply
+from edgefusion.core.geometry import Matrix, Size, apply, grid
 from edgefusion.core.rig import Drift, registered
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.inputs import InputPacker, Registration
 from edgefusion.kernels.layout import tensor_size
 from edgefusion.recordings.video import VideoReader
-from edgefusion.registration.projective import grid
 from runtime.registration.allowance import Allowance
 from runtime.registration.monitor import TICK_S
 from runtime.registration.sample import chosen, measure

@@ -51,6 +51,7 @@ class Gpu:
         attributes: name -> value.
         contexts: on the stack.
         images: EGL images that the driver has.
+        graphs: that can be launched.
     """
 
     def __init__(self) -> None:
@@ -64,7 +65,7 @@ class Gpu:
         }
         self.capturing = False
         self.captured: list[Callable[[], None]] = []
-        self.contexts = self.images = 0
+        self.contexts = self.images = self.graphs = 0
         self.pagelocked: list[int] = []
 
     def pycuda(self) -> Any:
@@ -130,7 +131,11 @@ class Gpu:
         return tuple(self.captured)
 
     def cuGraphInstantiate(self, graph: Any, flags: int) -> Any:  # noqa: N802
+        self.graphs += 1
         return graph
+
+    def cuGraphExecDestroy(self, executable: Any) -> None:  # noqa: N802
+        self.graphs -= 1
 
     def cuGraphDestroy(self, graph: Any) -> None:  # noqa: N802
         pass

@@ -18,8 +18,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> fake_cuda.Gpu:
     modules = {"pycuda": ModuleType("pycuda"), "pycuda.driver": gpu.pycuda(), "cuda.bindings.driver": gpu.bindings()}
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
-    for user in (trt_api, gpu_module):
-        monkeypatch.setattr(user, "has_driver", lambda: True)
+    monkeypatch.setattr(trt_api, "has_driver", lambda: True)
     monkeypatch.setattr(gpu_module, "_THREAD", SimpleNamespace())
     monkeypatch.setattr(gpu_module.atexit, "register", lambda function: None)
     gpu_module._only.cache_clear()

@@ -81,4 +81,5 @@ class Run:
         with abandoned_on_error() as lanes:
             lanes.append(self.lane)
             run_lanes(lanes, stop=self.stop, wake=self.wake, turned=lambda: None)
+            self.lane.finish()
         return self.lane.statistics

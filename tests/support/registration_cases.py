@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import Matrix, Size
+from edgefusion.core.geometry import Matrix, Size, grid
 from edgefusion.core.pairs import load_split
 from edgefusion.recordings.video import VideoReader
 from edgefusion.registration import Model, estimate
-from edgefusion.registration.projective import grid
 
 Grey = NDArray[np.uint8]
 Pairs = Sequence[tuple[Grey, Grey]]

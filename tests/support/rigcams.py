@@ -12,8 +12,8 @@ import numpy as np
 
 from edgefusion.core import rig
 from edgefusion.core.errors import MachineError, RigError
-from edgefusion.core.frames import Frame, PixelFormat
-from edgefusion.core.geometry import Size, parse_size
+from edgefusion.core.frames import Form, Frame, PixelFormat
+from edgefusion.core.geometry import parse_size
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import CameraLostError
 
@@ -38,7 +38,7 @@ class ScriptedCamera:
         self._options, self._settings = options, settings
         self._number = 0
 
-    def open(self) -> tuple[PixelFormat, Size]:
+    def open(self) -> Form:
         if "busy" in self._options:
             raise MachineError("it is busy", where="scripted", remedy="close what uses it")
         time.sleep(float(self._options.get("slow", 0)))
@@ -67,7 +67,7 @@ class ScriptedCamera:
             type(self).opened -= 1
 
     @property
-    def _form(self) -> tuple[PixelFormat, Size]:
+    def _form(self) -> Form:
         size = self._options.get("size")
         return PixelFormat(self._options.get("format", self._settings.format.value)), (
             parse_size(size) if size else self._settings.size_px

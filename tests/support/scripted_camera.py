@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from small_rigs import FORMATS, SIZE
 
-from edgefusion.core.frames import Frame, PixelFormat
+from edgefusion.core.frames import Form, Frame
 from edgefusion.core.geometry import Size
 from edgefusion.recordings.pairing import Side
 
@@ -53,7 +53,7 @@ class ScriptedCamera:
         self.opened = self.closed = self.number = 0
         self.is_open = False
 
-    def open(self) -> tuple[PixelFormat, Size]:
+    def open(self) -> Form:
         assert not self.is_open
         self.opened += 1
         error = self._openings[self.opened - 1] if self.opened <= len(self._openings) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from edgefusion.core import rig
 from edgefusion.core.errors import InputError, MachineError
-from edgefusion.core.frames import Frame, PixelFormat
+from edgefusion.core.frames import Form, Frame
 from edgefusion.core.geometry import Size
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import CameraLostError, StreamEndError
@@ -30,6 +31,7 @@ class Script:
         lost_at: it is lost once so many came.
         absent: so many attempts to open it again fail.
         silent_at: nothing more comes after so many, until it is opened again.
+        stuck_at: the read after so many never returns.
         damaged_at: that one is no picture.
         open: "busy" or "absent": it cannot even be opened once.
     """
@@ -39,6 +41,7 @@ class Script:
     lost_at: int = -1
     absent: int = 0
     silent_at: int = -1
+    stuck_at: int = -1
     damaged_at: int = -1
     open: str = ""
 
@@ -60,7 +63,7 @@ class ScriptedCamera:
         self._next_s = 0.0
         self.facts: dict[str, Any] = {"kind": KIND, "memory": "copy", "copies": 1}
 
-    def open(self) -> tuple[PixelFormat, Size]:
+    def open(self) -> Form:
         assert not self._live
         self._opened += 1
         if self._script.open == "busy":
@@ -78,6 +81,8 @@ class ScriptedCamera:
         if self._number == self._script.silent_at and self._opened == 1:
             time.sleep(timeout_s)
             return None
+        if self._number == self._script.stuck_at:
+            threading.Event().wait()
         if self._number == self._script.lost_at and self._opened == 1:
             raise CameraLostError("unplugged")
         if self._number >= self._script.frames:

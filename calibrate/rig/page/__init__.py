@@ -12,6 +12,7 @@ from calibrate.rig.survey import Survey
 from calibrate.rig.targetless import Drive
 from calibrate.rig.text import VERDICTS, facts, offset_words, parallax_words
 from edgefusion.pages import render_page
+from edgefusion.recordings.pairing import SIDES
 
 OVERLAYS = 6
 
@@ -33,7 +34,7 @@ def render_failure(survey: Survey, rejected: dict[int, str], problem: str, name:
     """The page of a calibration with a target that was refused: what was seen, and why it is not enough."""
     return _page(
         "failure.html", name, problem=problem, target=str(survey.target),
-        counts={side: survey.count(side) for side in ("visible", "thermal")}, looked=len(survey.looked),
+        counts={side: survey.count(side) for side in SIDES}, looked=len(survey.looked),
         pictures=overlays.best(survey), frames=_frames(survey, rejected, None),
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from calibrate.page.axis import Axis
 from calibrate.rig.checking import Checked
 from calibrate.rig.job import Parallax, Result
 from calibrate.rig.offset import MOST_LAG
+from edgefusion.recordings.pairing import SIDES
 
 LENGTHEN = 40
 """Residual vectors are drawn so many times as long as they are."""
@@ -75,7 +76,7 @@ class Panel:
 def residuals(result: Result) -> list[Panel]:
     """How far each point lies from where the calibration puts it, in both cameras, much lengthened."""
     panels = []
-    for number, (side, size) in enumerate(zip(("visible", "thermal"), result.sizes_px, strict=True)):
+    for number, (side, size) in enumerate(zip(SIDES, result.sizes_px, strict=True)):
         scale, offset = PANEL_PX / size[0], number * (PANEL_PX + GAP_PX)
         lens = (result.solution.geometry.visible, result.solution.geometry.thermal)[number]
         parts = []
@@ -99,7 +100,7 @@ def residuals(result: Result) -> list[Panel]:
 def coverage(result: Result) -> list[Panel]:
     """Every point of the target that was used."""
     panels = []
-    for number, (side, size) in enumerate(zip(("visible", "thermal"), result.sizes_px, strict=True)):
+    for number, (side, size) in enumerate(zip(SIDES, result.sizes_px, strict=True)):
         scale, offset = PANEL_PX / size[0], number * (PANEL_PX + GAP_PX)
         points = np.concatenate([frame.seen[number].points_px for frame in result.solution.frames]) * scale
         path = "".join(f"M{offset + x:.1f} {y:.1f}h0" for x, y in points)

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from calibrate.rig.job import Result
-from calibrate.rig.survey import SIDES, Looked, Survey
+from calibrate.rig.survey import Looked, Survey
 from edgefusion.core.geometry import Matrix, Size, apply, resize_map
-from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.pairing import SIDES, Side
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]

@@ -115,9 +115,9 @@ class Form:
         return 1 if self.compressed else self.stride * (self.rows - 1) + self.row
 
 
-def offers(node: Node, direction: int = abi.CAPTURE) -> tuple[Offer, ...]:
+def offers(node: Node) -> tuple[Offer, ...]:
     """The formats that a device offers and that can be used here."""
-    codes = [item.pixelformat for item in node.each(abi.ENUM_FMT, abi.FormatDescription(type=direction))]
+    codes = [item.pixelformat for item in node.each(abi.ENUM_FMT, abi.FormatDescription(type=abi.CAPTURE))]
     return tuple(_offer(node, code) for code in dict.fromkeys(codes) if code in _NAMES)
 
 
@@ -174,7 +174,7 @@ def _ask(node: Node, code: int, settings: rig.Camera, where: str) -> Form:
         what = f"{where}.size_px: it gives {given} for {asked} in {code_name(code)}"
         raise RigError(what, where=node.path, remedy=describe(offers(node)))
     fps = _set_rate(node, code, settings, where)
-    form = Form(_delivered(settings), code, settings.size_px, got.bytesperline, got.sizeimage, fps)
+    form = Form(settings.delivered, code, settings.size_px, got.bytesperline, got.sizeimage, fps)
     if form.length < form.needed:
         raise RigError(f"{where}: its buffers of {form.length} bytes do not hold an image", where=node.path)
     return form
@@ -188,12 +188,6 @@ def set_format(node: Node, code: int, size_px: Size, direction: int = abi.CAPTUR
         if not node.asks(abi.S_FMT, asked):
             return abi.PixFormat()
     return abi.PixFormat.from_buffer_copy(asked.fmt.pix)
-
-
-def _delivered(settings: rig.Camera) -> PixelFormat:
-    """The format of the frames: some cameras that say Y16 send the bytes swapped, which rig.toml tells."""
-    swapped = isinstance(settings, rig.ThermalCamera) and settings.byte_order == "big"
-    return PixelFormat.Y16_BE if swapped and settings.format is PixelFormat.Y16 else settings.format
 
 
 def _set_rate(node: Node, code: int, settings: rig.Camera, where: str) -> float | None:

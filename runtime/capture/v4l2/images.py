@@ -29,15 +29,13 @@ class Convert(Protocol):
 
 def view(memory: Bytes, pixel_format: PixelFormat, size_px: Size) -> Pixels:
     """The pixels at the beginning of some memory, which is not copied."""
-    shape = pixel_format.array_shape(*size_px)
-    length = int(np.prod(shape)) * pixel_format.dtype.itemsize
-    return memory[:length].view(pixel_format.dtype).reshape(shape)
+    data = memory[: pixel_format.nbytes(*size_px)]
+    return data.view(pixel_format.dtype).reshape(pixel_format.array_shape(*size_px))
 
 
 def empty(form: Form) -> Pixels:
     """A page-aligned array for the pixels of a frame."""
-    shape = form.format.array_shape(*form.size_px)
-    return view(pages(int(np.prod(shape)) * form.format.dtype.itemsize), form.format, form.size_px)
+    return view(pages(form.format.nbytes(*form.size_px)), form.format, form.size_px)
 
 
 def converter(form: Form) -> Convert:
@@ -92,17 +90,17 @@ class Copied:
 
     def __call__(self, filled: Filled, counts: Counts) -> tuple[Pixels, Release] | None:
         """Pixels and what gives them back; None if too many are held, or the image is damaged."""
-        out = self._free.popleft() if self._free else None
+        out, whole = self._free.popleft() if self._free else None, False
         try:
             whole = out is not None and self._convert(self._memory[filled.index][: filled.length], out)
-        finally:
+        finally:  # also where the image is of another size, which the converter raises
             self._stream.give_back(filled.index)
+            if out is not None and not whole:
+                self._free.append(out)
         if out is None:
             counts["starved"] += 1
             return None
-        give_back = partial(self._free.append, out)
         if not whole:
             counts["damaged"] += 1
-            give_back()
             return None
-        return out, give_back
+        return out, partial(self._free.append, out)

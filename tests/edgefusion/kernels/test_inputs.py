@@ -5,10 +5,9 @@ import pytest
 from scenes import frame, noise, noise_pair
 
 from edgefusion.core.errors import InputError
-from edgefusion.core.frames import Frame, PixelFormat
+from edgefusion.core.frames import Form, Frame, PixelFormat
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.inputs import InputPacker
-from edgefusion.kernels.layout import Form
 
 SIZE = (32, 24)
 VISIBLE: Form = (PixelFormat.UYVY, SIZE)

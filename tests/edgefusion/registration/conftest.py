@@ -10,8 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from registration_cases import Grey
 
-from edgefusion.core.geometry import Matrix
-from edgefusion.registration.projective import grid
+from edgefusion.core.geometry import Matrix, grid
 from runtime.capture.simulated import SimulatedRig
 
 SIZE, THERMAL_SIZE = (320, 240), (200, 160)

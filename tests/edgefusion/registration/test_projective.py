@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from registration_cases import Warp
 
-from edgefusion.registration.projective import Mapping, grid, moved, similarity
+from edgefusion.core.geometry import grid
+from edgefusion.registration.projective import Mapping, moved, similarity
 
 SIZE = (64, 48)
 small = st.floats(-0.1, 0.1)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import Matrix, apply
+from edgefusion.core.geometry import Matrix, apply, grid
 from edgefusion.registration import residual
-from edgefusion.registration.projective import grid, similarity
+from edgefusion.registration.projective import similarity
 
 Frames = list[tuple[Any, Any]]
 SIZE = (320, 240)

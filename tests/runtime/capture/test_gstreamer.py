@@ -20,7 +20,7 @@ from edgefusion.core import rig
 from edgefusion.core.errors import EdgeFusionError, InputError, MachineError, RigError
 from edgefusion.core.frames import Frame, PixelFormat
 from runtime.capture import gst, gstreamer
-from runtime.capture.base import CameraLostError, StreamEndError, open_camera
+from runtime.capture.base import CameraLostError, StreamEndError, open_camera, without_passwords
 from runtime.capture.gstreamer import GStreamerCamera
 
 PATIENCE_S = 10.0
@@ -29,12 +29,13 @@ UNTIMED = "video/x-raw,format=GRAY8,width=160,height=120,framerate=0/1"
 ORANGE = "pattern=solid-color foreground-color=0xffc86432"
 RGB = np.array([0xC8, 0x64, 0x32])
 Y = 16 + RGB @ [65.738, 129.057, 25.064] / 256
+Y16 = Y * 257
 CB = 128 + RGB @ [-37.945, -74.494, 112.439] / 256
 CR = 128 + RGB @ [112.439, -94.154, -18.285] / 256
 
 
 def settings(pixel_format: str = "GREY", **more: object) -> rig.Camera:
-    return rig.Camera.model_validate({"size_px": (160, 120), "format": pixel_format, **more})
+    return rig.ThermalCamera.model_validate({"size_px": (160, 120), "format": pixel_format, **more})
 
 
 @contextmanager
@@ -73,15 +74,7 @@ def drain(camera: GStreamerCamera) -> int:
 @needs_gstreamer
 @pytest.mark.parametrize(
     ("pixel_format", "expected"),
-    [
-        ("RGB24", RGB),
-        ("NV12", Y),
-        ("YUYV", [Y, CB]),
-        ("UYVY", [CB, Y]),
-        ("GREY", Y),
-        ("Y16", Y * 257),
-        ("Y16_BE", Y * 257),
-    ],
+    [("RGB24", RGB), ("NV12", Y), ("YUYV", [Y, CB]), ("UYVY", [CB, Y]), ("GREY", Y), ("Y16", Y16), ("Y16_BE", Y16)],
 )
 def test_every_format_without_a_copy(pixel_format: str, expected: Any) -> None:
     with opened(f"{LIVE} {ORANGE}", pixel_format) as camera:
@@ -95,6 +88,18 @@ def test_every_format_without_a_copy(pixel_format: str, expected: Any) -> None:
             assert np.abs(pixels[150, 40:42].astype(int) - [CB, CR]).max() <= 2
         assert (camera.facts["memory"], camera.facts["copies"]) == ("mapped", 0)
         frame.release()
+
+
+@needs_gstreamer
+def test_y16_whose_bytes_really_come_swapped_is_marked_as_rig_toml_says() -> None:
+    big = "video/x-raw,format=GRAY16_BE,width=160,height=120"
+    swapped = f"{LIVE} {ORANGE} ! {big} ! capssetter join=false caps=video/x-raw,format=GRAY16_LE"
+    with opened(swapped, "Y16", byte_order="big") as camera:
+        frame = take(camera)
+        assert frame.format is PixelFormat.Y16_BE
+        assert np.abs(frame.readings[60, 40].astype(int) - Y16).max() <= 2 * 257
+        frame.release()
+        assert camera.open() == (PixelFormat.Y16_BE, (160, 120))
 
 
 @needs_gstreamer
@@ -339,7 +344,7 @@ def test_a_pipeline_s_password_is_never_shown() -> None:
     error = refused("rtspsrc location=rtsp://me:s3cret@127.0.0.1:1/front ! rtpjpegdepay ! jpegdec")
     assert isinstance(error, CameraLostError)
     assert "s3cret" not in str(error)
-    assert gst.without_passwords("no rtsp://me:s3cret@host/front here") == "no rtsp://***@host/front here"
+    assert without_passwords("no rtsp://me:s3cret@host/front here") == "no rtsp://***@host/front here"
 
 
 @needs_gstreamer

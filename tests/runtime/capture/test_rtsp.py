@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -231,6 +231,18 @@ def test_a_damaged_picture_and_what_builds_on_it_are_never_frames() -> None:
                 damaged += "damaged" in str(error)
     assert damaged
     assert len({(shown - sequence) % STEPS for sequence, shown in good}) == 1
+
+
+def test_damaged_pictures_that_nobody_reads_take_no_buffer_for_good() -> None:
+    held: list[Frame] = []
+    with serving("--fps", "100", "--damage-every", "15") as server, watching(server, buffers=3) as camera:
+        while camera.facts["dropped"] < 60:
+            time.sleep(0.01)
+        until_s = time.monotonic() + PATIENCE_S
+        while len(held) < 3 and time.monotonic() < until_s:
+            with suppress(InputError):
+                held.append(take(camera))
+    assert len(held) == 3
 
 
 def test_threads_end_with_the_camera(running: Server) -> None:

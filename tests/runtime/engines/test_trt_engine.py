@@ -81,7 +81,8 @@ def test_kernels_of_the_gpu_find_the_tensors_and_the_host_fetches_them(gpu: fake
     fake_cuda.host(engine.device_x.pointer, (32, 10, 8), HALF)[:] = 0.25
     engine.enqueue()
     assert (fake_cuda.host(engine.device_y.pointer, (16, 10, 8), HALF) == 0.25).all()
-    engine.fetch()
+    engine.fetch_x()
+    engine.fetch_y()
     assert (engine.x == 0.25).all()
     assert (engine.y == 0.25).all()
 

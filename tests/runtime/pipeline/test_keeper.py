@@ -5,8 +5,10 @@ import threading
 import time
 from types import SimpleNamespace
 
+import pytest
 from lanes import Run, pairs
 
+from edgefusion.core.errors import RunError
 from runtime.pipeline.keeper import Keeper
 
 
@@ -55,6 +57,22 @@ def test_a_loop_that_hangs_is_stuck_and_then_given_up(capfd) -> None:
     log = capfd.readouterr().err
     assert "stuck" in log
     assert "test_keeper.py" in log  # where its threads are
+
+
+@pytest.mark.parametrize("error", [RunError("the disk is full"), OSError("the disk is full")])
+def test_an_output_that_cannot_be_finished_keeps_no_other_lane_and_not_the_process(error, caplog) -> None:
+    broken, lane, ended = Lane(), Lane(), threading.Event()
+
+    def fail() -> None:
+        raise error
+
+    broken.outputs.close = fail
+    caplog.set_level("INFO", logger="edgefusion")
+    with Keeper([broken, lane], {}, watchdog_s=0.2, period_s=0.02, end=ended.set) as keeper:
+        keeper.turned()
+        assert ended.wait(20)
+    assert lane.closed.is_set()
+    assert any("the disk is full" in line for line in caplog.messages)
 
 
 def test_before_the_first_turn_nothing_counts_as_stuck() -> None:

@@ -70,10 +70,10 @@ def test_a_reader_sees_the_memory_that_unpack_wrote(ring_name: str) -> None:
 def test_copies_are_counted_and_there_are_none(ring_name: str) -> None:
     run = Live(until=lambda run: len(run.flags) > 20, outputs=(f"ring:{ring_name}",))
     run.go()
-    assert run.lane.copies_per_frame() == 0
+    assert run.lane.snapshot().copies_per_frame == 0
 
 
 def test_a_sink_that_wants_inputs_is_a_copy_and_is_counted(tmp_path) -> None:
     run = Run(pairs(10), outputs=(str(tmp_path / "drive.mcap"),))
     run.go()
-    assert run.lane.copies_per_frame() == 2
+    assert run.lane.snapshot().copies_per_frame == 2

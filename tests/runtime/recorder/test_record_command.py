@@ -16,6 +16,7 @@ import pytest
 import scripted_cameras
 from click.testing import Result
 from mcap.reader import make_reader
+from rtsp_server import serving
 from scripted_cameras import scripted_rig
 
 from edgefusion.cli import COMMANDS
@@ -87,6 +88,21 @@ def test_what_is_recorded_is_what_the_cameras_saw(record: Call, tmp_path: Path) 
         assert set(pair.visible.pixels.flat) == {pair.visible.sequence}
         assert set(pair.thermal.pixels.flat) == {1000 + pair.thermal.sequence}
     assert (pairs[0].visible.format, pairs[0].thermal.format) == (PixelFormat.YUYV, PixelFormat.Y16)
+
+
+def test_a_recording_holds_no_password(record: Call, tmp_path: Path) -> None:
+    rig, out = scripted_rig(tmp_path / "rig.toml", thermal="frames=20"), tmp_path / "r.mcap"
+    with serving("--user", "driver:s3cret") as server:
+        text = rig.read_text().replace('"YUYV"', '"NV12"')
+        rig.write_text(text.replace("scripted:", server.url("driver:s3cret"), 1))
+        found = facts(record("--rig", rig, "--out", out, "--duration", "0.5s", "--json"))
+    assert found["cameras"]["visible"]["frames"] > 0
+    with out.open("rb") as stream:
+        reader = make_reader(stream)
+        (attached,) = reader.iter_attachments()
+        metadata = str([each.metadata for each in reader.iter_metadata()])
+    assert attached.data.decode() == rig.read_text().replace("driver:s3cret", "***")
+    assert "s3cret" not in metadata
 
 
 def test_a_duration_ends_it(record: Call, tmp_path: Path) -> None:
@@ -217,6 +233,23 @@ def test_a_signal_ends_it_and_the_file_is_whole(tmp_path: Path, number: signal.S
         VISIBLE: found["cameras"]["visible"]["frames"],
         THERMAL: found["cameras"]["thermal"]["frames"],
     }
+
+
+@pytest.mark.parametrize("stuck", ["visible", "thermal"])
+def test_a_stuck_camera_blocks_nobody(tmp_path: Path, stuck: str) -> None:
+    scripts = {"visible": "", "thermal": "", stuck: "stuck_at=3"}
+    rig, out = scripted_rig(tmp_path / "rig.toml", **scripts, size=(640, 480)), tmp_path / "r.mcap"
+    with started("--rig", rig, "--out", out, "--json") as process:
+        wait_for(out, 50_000, process)
+        process.send_signal(signal.SIGINT)
+        try:
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 0, errors
+    found = json.loads(output)["cameras"]
+    assert found[stuck]["frames"] == 3
+    assert counts(out) == {VISIBLE: found["visible"]["frames"], THERMAL: found["thermal"]["frames"]}
 
 
 def test_what_a_killed_recorder_wrote_is_read(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 from drifting import apart_px, moved, shift
-from lanes import make_fusion
+from lanes import SIZES, make_fusion, pairs
 
 from edgefusion.core.frames import REGULAR, Flag, FramePair
 from edgefusion.core.rig import Drift
@@ -39,18 +39,23 @@ def scenes() -> tuple[SimulatedRig, list[FramePair]]:
     return rig, [rig.render(8 * number) for number in range(6)]
 
 
+@cache
+def small_pair() -> FramePair:
+    return pairs(1)[0]
+
+
 class Turning(PairStream):
     """The simulated rig, at a camera's pace, whose thermal camera can be turned; marks what is misregistered."""
 
     def __init__(self, stop: threading.Event) -> None:
-        self.off, self.drifted, self.stale = (0.0, 0.0), False, False
+        self.off, self.drifted, self.stale, self.small = (0.0, 0.0), False, False, False
         super().__init__(self._pairs_of(), stop=stop, fps=FPS)
 
     def _pairs_of(self) -> Iterator[FramePair]:
-        rig, pairs = scenes()
+        rig, rendered = scenes()
         while True:
-            for pair in pairs:
-                yield moved(pair, self.off, rig.registration[0, 0])
+            for pair in rendered:
+                yield small_pair() if self.small else moved(pair, self.off, rig.registration[0, 0])
 
     def next(self, timeout_s: float = 0.0) -> Moment | None:
         moment = super().next(timeout_s)
@@ -83,7 +88,7 @@ class Loop:
 
     def __exit__(self, *reason: object) -> None:
         self.monitor.__exit__(*reason)
-        self.lane.finish(interrupted=False)
+        self.lane.finish()
         self.fusion.close()
 
     @property
@@ -174,6 +179,20 @@ def test_beyond_the_budget_the_visible_image_passes_through_until_it_is_right_ag
         assert loop.moment.flags == REGULAR
 
 
+def test_images_that_became_too_small_to_compare_are_fused_again() -> None:
+    with Loop(Drift(every_s=0.3, budget_px=6)) as loop:
+        loop.see("good")
+        loop.moments.off = (8.0, -5.0)
+        loop.see("beyond")
+        loop.frames(2)
+        assert loop.moment.flags == Flag.MISREGISTERED
+        loop.moments.small = True
+        loop.until(lambda: "too small" in loop.status.get("why", ""))
+        loop.until(lambda: not loop.moments.drifted)
+        loop.frames(2)
+        assert loop.moment.flags == REGULAR
+
+
 def test_of_a_recording_it_is_only_reported() -> None:
     with Loop(Drift(every_s=0.3, budget_px=6, auto_correct=True), live=False) as loop:
         loop.see("good")
@@ -208,8 +227,6 @@ def test_a_process_that_is_killed_ends_no_run(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_images_too_small_to_compare_are_said_to_be() -> None:
-    from lanes import SIZES, pairs
-
     fusion = make_fusion()
     with Monitor("small", fusion, Drift(every_s=0.2), live=True) as monitor:
         end_s = time.monotonic() + PATIENCE_S

@@ -8,8 +8,10 @@ import pytest
 import rigcams
 from click.testing import Result
 
+from edgefusion.core.errors import EdgeFusionError
 from runtime.capture import base
 from runtime.rig.job import check_rig
+from runtime.sinks import open_sink
 
 RIG = """\
 name = "front"
@@ -108,6 +110,20 @@ def test_what_is_wrong_without_the_cameras(
     if finding.line is not None:
         assert place.split(".")[-1] in path.read_text().splitlines()[finding.line - 1] or place.startswith("output")
     assert (report.exit_code != 0) == (level == "error")
+
+
+@pytest.mark.parametrize("to", ["night:1.mp4", "night:1.mcap", "night:1", "./night:1", "udp:host", "v4l:/dev/video9"])
+def test_an_output_is_refused_here_if_a_run_refuses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    report = check_rig(written(tmp_path, ("bits = 14", f'bits = 14\n[[output]]\nto = "{to}"')))
+    refused = []
+    try:
+        open_sink(to, fps=30).abandon()
+    except EdgeFusionError as error:
+        refused = [error.what]
+    assert [finding.what.partition(";")[0] for finding in report.findings] == refused
 
 
 def test_coverage_is_the_share_of_visible_pixels_that_thermal_sees(tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ from PIL import Image
 from edgefusion.core.errors import UsageError
 from edgefusion.core.frames import REGULAR, Flag, Frame, FramePair, FusedInfo, PixelFormat
 from edgefusion.recordings.mcap import McapRecording
+from edgefusion.recordings.mcap_writer import RAW_TOPICS
 from runtime.sinks import open_sink
-from runtime.sinks.mcap import FUSED, INFO, THERMAL, VISIBLE
+from runtime.sinks.mcap import FUSED, INFO
 
+VISIBLE, THERMAL = RAW_TOPICS["visible"], RAW_TOPICS["thermal"]
 RGB = np.dstack([np.full((48, 64), value, np.uint8) for value in (200, 90, 30)])
 
 

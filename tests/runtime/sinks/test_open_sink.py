@@ -31,6 +31,17 @@ def test_what_cannot_be_written_names_what_can(tmp_path: Path) -> None:
         open_sink(str(tmp_path / "no" / "fused.mp4"), fps=30)
 
 
+def test_a_colon_in_a_name_makes_no_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "night:2").mkdir()
+    for output, name in [("night:1.mp4", "VideoSink"), ("night:2", "ImageSink"), ("./night:3", "ImageSink")]:
+        sink = open_sink(output, fps=30)
+        assert type(sink).__name__ == name
+        sink.abandon()
+    with pytest.raises(UsageError, match=r"no kind 'v4l'; one of ring, v4l2, rerun, or a path"):
+        open_sink("v4l:/dev/video9", fps=30)
+
+
 def test_a_folder_may_look_like_a_file(tmp_path: Path) -> None:
     (tmp_path / "v1.2").mkdir()
     assert type(open_sink(str(tmp_path / "v1.2"), fps=30)).__name__ == "ImageSink"

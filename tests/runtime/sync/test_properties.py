@@ -101,14 +101,15 @@ def check_use(loop: Loop) -> None:
 
 def check_accounts(loop: Loop) -> None:
     """Every frame was released once, few were held at once, and what came = used + dropped."""
-    for side, lane in loop.sync.lanes.items():
+    for side, queue in loop.sync.queues.items():
         assert loop.most_alive[side] <= loop.rig.visible.buffers - 2
-        assert lane.arrived == lane.used + sum(lane.dropped.values())
-        assert lane.alive == 0
-        assert len([key for key in loop.released if key[0] == side]) == lane.arrived
+        assert queue.arrived == queue.used + sum(queue.dropped.values())
+        assert queue.lost == sum(queue.dropped.values()) - queue.dropped["starting"]
+        assert queue.alive == 0
+        assert len([key for key in loop.released if key[0] == side]) == queue.arrived
     assert set(loop.released.values()) <= {1}
-    used = [{frame.sequence for _, m in loop.moments if (frame := getattr(m, side))} for side in loop.sync.lanes]
-    assert [len(sequences) for sequences in used] == [lane.used for lane in loop.sync.lanes.values()]
+    used = [{frame.sequence for _, m in loop.moments if (frame := getattr(m, side))} for side in loop.sync.queues]
+    assert [len(sequences) for sequences in used] == [queue.used for queue in loop.sync.queues.values()]
 
 
 @settings(max_examples=100, deadline=None)

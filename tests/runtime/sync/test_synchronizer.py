@@ -217,7 +217,7 @@ def test_a_clock_that_jumps_costs_one_frame_and_pairing_goes_on(side: str, jump_
     ]
     loop = Loop(small_rig()).play(arrivals)
     assert {side: time.jumps for side, time in loop.sync.times.items()} == {"visible": 0, "thermal": 0, side: 1}
-    assert loop.sync.lanes[side].dropped["clock"] == 1  # type: ignore[index]
+    assert loop.sync.queues[side].dropped["clock"] == 1  # type: ignore[index]
     assert skews_ms(loop)[-50:] == pytest.approx([-2] * 50, abs=0.5)
     assert set(flags(loop)[-50:]) == {REGULAR}
 
@@ -257,7 +257,7 @@ def test_drift_marks_pairs() -> None:
 
 def test_a_recording_that_is_over_is_published_to_its_last_frame() -> None:
     loop = Loop(small_rig()).play(stream("visible", 30, 1) + stream("thermal", 30, 1)[:-1])
-    for side in loop.sync.lanes:
+    for side in loop.sync.queues:
         loop.sync.end(side)
     loop.turn()
     assert loop.sync.ended

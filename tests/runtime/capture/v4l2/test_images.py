@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +12,11 @@ import pytest
 from edgefusion.core.errors import InputError
 from edgefusion.core.frames import Frame, PixelFormat
 from edgefusion.kernels.cpu import to_rgb
+from runtime.capture.v4l2 import abi
+from runtime.capture.v4l2.buffers import Slot
 from runtime.capture.v4l2.formats import CODES, JPEGS, Form
-from runtime.capture.v4l2.images import converter, empty
+from runtime.capture.v4l2.images import Copied, converter, empty
+from runtime.capture.v4l2.stream import Filled, Stream
 
 SIZE = (64, 48)
 Bytes = npt.NDArray[np.uint8]
@@ -40,6 +45,20 @@ def without_tables(data: Bytes) -> Bytes:
 
 def jpeg_form(pixel_format: PixelFormat) -> Form:
     return Form(pixel_format, JPEGS[0], SIZE, 0, 1 << 16)
+
+
+class Given:
+    """In place of a running stream: which buffers went back to the driver."""
+
+    def __init__(self) -> None:
+        self.given: list[int] = []
+
+    def give_back(self, index: int) -> None:
+        self.given.append(index)
+
+
+def filled(index: int, length: int) -> Filled:
+    return Filled(index, length, index, 0, "monotonic", exposure_start=True, damaged=False)
 
 
 def decoded(data: Bytes, pixel_format: PixelFormat) -> Bytes:
@@ -75,6 +94,19 @@ def test_a_jpeg_of_another_size_is_an_error() -> None:
     form = jpeg_form(PixelFormat.RGB24)
     with pytest.raises(InputError, match="JPEGs of 32x24, not 64x48"):
         converter(form)(jpeg(np.zeros((24, 32, 3), np.uint8)), empty(form))
+
+
+def test_jpegs_of_another_size_take_no_buffer_for_good() -> None:
+    small, fitting = jpeg(np.zeros((24, 32, 3), np.uint8)), jpeg(scene())
+    memory = [np.resize(each, 1 << 16) for each in (small, small, small, fitting)]
+    stream, counts = Given(), {"damaged": 0, "starved": 0}
+    copied = Copied(cast(Stream, stream), [Slot(each, abi.Buffer()) for each in memory], jpeg_form(PixelFormat.RGB24))
+    for index in range(3):
+        with pytest.raises(InputError, match="JPEGs of 32x24, not 64x48"):
+            copied(filled(index, small.size), counts)
+    assert copied(filled(3, fitting.size), counts) is not None
+    assert counts == {"damaged": 0, "starved": 0}
+    assert stream.given == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("pixel_format", list(CODES))

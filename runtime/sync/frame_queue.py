@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Literal
 
 from edgefusion.core.frames import Frame
-from edgefusion.recordings.pairing import Side
+from runtime.capture.base import SPARE
 
 Cause = Literal["late", "overrun", "unpaired", "starting", "frozen", "duplicate", "clock", "damaged", "closed"]
 """Why a frame was dropped.
@@ -26,9 +26,6 @@ closed     it still waited when the rig was closed
 =========  =====================================================================================
 """
 
-SPARE = 2
-"""Buffers a driver always keeps, to capture into."""
-
 
 class Held:
     """A frame that is waiting, or in use by one or more moments, or both.
@@ -42,13 +39,18 @@ class Held:
         used: whether a moment had it.
     """
 
-    __slots__ = ("_holders", "_lane", "arrived_ns", "exposure_ns", "frame", "ready_ns", "seen_ns", "used")
+    __slots__ = ("_holders", "_queue", "arrived_ns", "exposure_ns", "frame", "ready_ns", "seen_ns", "used")
 
-    def __init__(self, lane: Lane, frame: Frame, *, exposure_ns: int, seen_ns: int, arrived_ns: int) -> None:
-        self._lane, self._holders = lane, 1
+    def __init__(self, queue: FrameQueue, frame: Frame, *, exposure_ns: int, seen_ns: int, arrived_ns: int) -> None:
+        self._queue, self._holders = queue, 1
         self.frame, self.exposure_ns, self.seen_ns, self.arrived_ns = frame, exposure_ns, seen_ns, arrived_ns
         self.ready_ns: int | None = None
         self.used = False
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it shows a picture that was seen before."""
+        return self.seen_ns != self.exposure_ns
 
     @property
     def shared(self) -> bool:
@@ -64,15 +66,14 @@ class Held:
         """One less holds it; the last one frees it."""
         self._holders -= 1
         if not self._holders:
-            self._lane.alive -= 1
-            self._lane.freed.append(self.frame)
+            self._queue.alive -= 1
+            self._queue.freed.append(self.frame)
 
 
-class Lane:
+class FrameQueue:
     """The held frames of one camera and their book-keeping: ``arrived`` = ``used`` + dropped + waiting.
 
     Args:
-        side: which camera.
         buffers: what its driver has; ``SPARE`` of them are never held.
         freed: where frames go that nobody holds any more; whoever owns the list releases them.
 
@@ -82,13 +83,14 @@ class Lane:
         alive: how many are held in all, those in use by moments among them.
         arrived, used: frames that came; frames that were part of a moment, each counted once.
         dropped: frames by cause.
+        lost: how many of these came when the other camera had begun.
     """
 
-    def __init__(self, side: Side, *, buffers: int, freed: list[Frame]) -> None:
-        self.side, self.capacity, self.freed = side, buffers - SPARE, freed
+    def __init__(self, *, buffers: int, freed: list[Frame]) -> None:
+        self.capacity, self.freed = buffers - SPARE, freed
         self.waiting: list[Held] = []
         self.last: Held | None = None
-        self.alive = self.arrived = self.used = 0
+        self.alive = self.arrived = self.used = self.lost = 0
         self.dropped: Counter[Cause] = Counter()
 
     @property
@@ -99,7 +101,7 @@ class Lane:
     def refuse(self, frame: Frame | None, cause: Cause) -> None:
         """A frame that came is dropped at once; None: it never became a frame."""
         self.arrived += 1
-        self.dropped[cause] += 1
+        self._count(cause)
         if frame is not None:
             self.freed.append(frame)
 
@@ -111,7 +113,7 @@ class Lane:
 
     def drop_oldest(self, cause: Cause) -> None:
         """The oldest that waits is given up."""
-        self.dropped[cause] += 1
+        self._count(cause)
         self.waiting.pop(0).let_go()
 
     def drop_before(self, exposure_ns: int, cause: Cause) -> None:
@@ -140,3 +142,7 @@ class Lane:
         while self.waiting:
             self.drop_oldest("closed")
         self.keep(None)
+
+    def _count(self, cause: Cause) -> None:
+        self.dropped[cause] += 1
+        self.lost += cause != "starting"
