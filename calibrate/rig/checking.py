@@ -8,8 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from calibrate.rig import views
-from calibrate.rig.survey import jpeg
 from calibrate.rig.targetless import estimated, samples_of
 from edgefusion.core.errors import InputError
 from edgefusion.core.geometry import Matrix, Size, apply, grid, inverse
@@ -93,11 +91,11 @@ def check_rig(named: NamedRecording, settings: CheckSettings) -> Checked:
     moves, regions = _misalignment(registration, found.matrix, sizes[0])
     mean, most = float(moves.mean()), float(moves.max())
     used = [samples[index] for index in found.used]
-    pictures = [(jpeg(views.stretch(each.visible)), jpeg(views.stretch(each.thermal))) for each in used[:6]]
     return Checked(
         settings.rig_path, _verdict(mean, found.uncertainty_px, settings.limit_px), mean, most, found.uncertainty_px,
         settings.limit_px, found.support, regions, registration, found.matrix, sizes, len(used),
-        {samples[each.index].name: str(each.reason) for each in found.rejected}, pictures,
+        {samples[each.index].name: str(each.reason) for each in found.rejected},
+        [each.pictures for each in used[:6]],
     )  # fmt: skip
 
 

@@ -199,8 +199,7 @@ def _distance_m(solution: Solution, target: Target) -> float:
     lens, far = solution.geometry.visible, []
     for frame in solution.frames:
         seen = frame.seen[0]
-        points = target.points_m[seen.numbers].astype(np.float64)
-        _, _, moved = cv2.solvePnP(points, seen.points_px, lens.matrix, np.array(lens.distortion))
+        _, moved = lens.pose(target.points_m[seen.numbers], seen.points_px)
         far.append(float(np.linalg.norm(moved)))
     return float(np.median(far))
 

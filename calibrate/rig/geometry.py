@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,6 +42,12 @@ class Lens:
         zero = np.zeros(3)
         flat, _ = cv2.projectPoints(points_m, zero, zero, self.matrix, np.array(self.distortion))
         return np.asarray(flat[:, 0])
+
+    def pose(self, points_m: npt.NDArray[np.floating[Any]], points_px: Doubles) -> tuple[Matrix, Doubles]:
+        """[3, 3] and [3] (m) from a board to the camera, which sees its [N, 3] points at these [N, 2] pixels."""
+        given = (points_m.astype(np.float64), points_px, self.matrix, np.array(self.distortion))
+        _, turn, moved = cv2.solvePnP(*given)
+        return np.asarray(cv2.Rodrigues(turn)[0], np.float64), np.asarray(np.ravel(moved), np.float64)
 
     def resized(self, size_px: Size) -> Lens:
         """The same camera's images at another size."""

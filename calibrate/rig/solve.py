@@ -141,9 +141,13 @@ def _fitted(
     error, matrix, distortion, _, _, deviations, _, views = _cv.calibrateCameraExtended(
         points, places, size_px, None, None, flags=flags, criteria=CRITERIA
     )  # fmt: skip
-    lens = Lens(size_px, np.asarray(matrix), tuple(float(value) for value in np.ravel(distortion)[:5]))
+    lens = _as_lens(size_px, matrix, distortion)
     spread = np.ravel(deviations)
     return lens, float(error), np.ravel(views).astype(np.float64), float(spread[0] / matrix[0, 0]), float(spread[8])
+
+
+def _as_lens(size_px: Size, matrix: Any, distortion: Any) -> Lens:
+    return Lens(size_px, np.asarray(matrix), tuple(float(value) for value in np.ravel(distortion)[:5]))
 
 
 @dataclass(frozen=True)
@@ -163,10 +167,7 @@ def _rig(frames: Sequence[Frame], target: Target, sizes_px: tuple[Size, Size]) -
     error, *fitted, rotation, moved, _, _, _, _, views = _cv.stereoCalibrateExtended(
         points, *places, *given, sizes_px[0], np.eye(3), np.zeros((3, 1)), flags=flags, criteria=CRITERIA
     )
-    left, right = (
-        Lens(size, np.asarray(fitted[2 * side]), tuple(float(value) for value in np.ravel(fitted[2 * side + 1])[:5]))
-        for side, size in enumerate(sizes_px)
-    )
+    left, right = (_as_lens(size, *fitted[2 * side : 2 * side + 2]) for side, size in enumerate(sizes_px))
     geometry = Geometry(left, right, np.asarray(rotation), np.ravel(moved))
     each = np.asarray(views, np.float64)
     own = [float(np.sqrt((each[:, side] ** 2).mean())) for side in (0, 1)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibrate.rig import views, writing
+from calibrate.rig.checks import MOST_UNCERTAINTY_PX
 from calibrate.rig.job import RigSettings
 from calibrate.rig.offset import Offset, time_offset
 from calibrate.rig.survey import jpeg
@@ -29,8 +30,6 @@ PAIRS = 30
 
 LAGGING = 0.5
 """Frames of time offset from which on the pairs are put together anew."""
-
-MOST_UNCERTAINTY_PX = 4.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,11 @@ class Sample:
     name: str
     visible: Pixels
     thermal: Pixels
+
+    @property
+    def pictures(self) -> tuple[bytes, bytes]:
+        """Both images, as JPEG."""
+        return jpeg(views.stretch(self.visible)), jpeg(views.stretch(self.thermal))
 
 
 def estimated(samples: Sequence[Sample], start: Matrix | None) -> Estimate:
@@ -191,13 +195,12 @@ def _drive(
 ) -> Drive:
     used = [samples[index] for index in found.used]
     rejected = {samples[each.index].name: str(each.reason) for each in found.rejected}
-    pictures = [tuple(jpeg(views.stretch(plane)) for plane in (each.visible, each.thermal)) for each in used[:6]]
     cautions = [] if offset is None or not offset.doubt else [f"no time offset: {offset.doubt}"]
     if found.uncertainty_px > 2:
         cautions.append(f"the registration is uncertain by {found.uncertainty_px:.1f} px: record a longer drive")
     return Drive(
         found.matrix, found.uncertainty_px, found.support, offset, sizes, [each.name for each in used], rejected,
-        before, [(left, right) for left, right in pictures], cautions,
+        before, [each.pictures for each in used[:6]], cautions,
     )  # fmt: skip
 
 

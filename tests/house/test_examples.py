@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import until
 
 import edgefusion
 from edgefusion.core.frames import FusedInfo
@@ -80,9 +81,7 @@ def test_gstreamer_gets_every_frame_of_a_ring(tmp_path: Path, monkeypatch: pytes
         f"filesink location={tmp_path}/out",
     ]
     with RingWriter("film", size_px=(64, 48)) as writer, subprocess.Popen(words, stderr=subprocess.PIPE) as feeder:
-        deadline_s = time.monotonic() + 60
-        while not writer.readers() and time.monotonic() < deadline_s:
-            time.sleep(0.05)
+        until(writer.readers, process=feeder)
         for number in range(20):
             slot = writer.acquire()
             assert slot

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from rig_files import write_rig
 from scenes import rig_toml, write_folder, write_video
+from waiting import until
 
 from edgefusion.recordings.images import read_visible, write_png
 from runtime.pipeline import keeper, outputs
@@ -94,9 +95,7 @@ def test_a_signal_finishes_the_video(tmp_path: Path, number: int) -> None:
     out = tmp_path / "fused.mp4"
     words = ["run", "--frames", "0", "--output", str(out), "--json"]
     process = subprocess.Popen([sys.executable, "-m", "edgefusion.cli", *words], stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".fused*")) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    until(lambda: list(tmp_path.glob(".fused*")), process=process)
     time.sleep(1)
     process.send_signal(number)
     stdout, _ = process.communicate(timeout=30)
@@ -112,9 +111,7 @@ def test_a_killed_run_leaves_no_file_under_the_final_name(tmp_path: Path) -> Non
     process = subprocess.Popen(
         [sys.executable, "-m", "edgefusion.cli", "run", "--frames", "0", "--output", str(out)], stdout=subprocess.PIPE
     )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".fused*")) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    until(lambda: list(tmp_path.glob(".fused*")), process=process)
     process.kill()
     process.communicate()
     assert not out.exists()

@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 import edgefusion as ef
 from edgefusion.ring.status import read_status
@@ -74,14 +74,8 @@ def ended(process: subprocess.Popen[str], seconds: float = 60.0) -> tuple[int, s
     return process.returncode, out, err
 
 
-def until_frames(name: str, count: int, process: subprocess.Popen[str], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert process.poll() is None, process.communicate()
-        if name in ef.list_rings() and read_status(name).published >= count:
-            return
-        time.sleep(0.05)
-    raise TimeoutError(name)
+def until_frames(name: str, count: int, process: subprocess.Popen[str]) -> None:
+    until(lambda: name in ef.list_rings() and read_status(name).published >= count, process=process)
 
 
 def test_frames_come_out_of_the_ring_in_order(start: Start, tmp_path: Path, ring_name: str) -> None:

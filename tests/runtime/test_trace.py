@@ -16,6 +16,7 @@ from lanes import Run, pairs
 from little_disk import full_disk
 from live_rigs import Live
 from rig_files import write_rig
+from waiting import until
 
 from edgefusion.core.errors import MachineError
 from edgefusion.core.frames import FusedInfo
@@ -223,18 +224,10 @@ def test_the_trace_of_a_run_that_was_ended_can_be_loaded(tmp_path: Path, number:
     words = [sys.executable, "-m", "edgefusion.cli", "run", "--precision", "fp32", "--rig", str(rig)]
     path = tmp_path / "trace.json"
     with subprocess.Popen([*words, "--trace", str(path)], env=os.environ) as process:
-        until(lambda: path.exists() and path.read_text().count('"name":"frame","cat":"stage"') > 20, process)
+        until(lambda: path.exists() and path.read_text().count('"name":"frame","cat":"stage"') > 20, process=process)
         process.send_signal(number)
     text = path.read_text()
     assert text.endswith("]\n") == (number == signal.SIGTERM)
     check_format(events := json.loads(text if number == signal.SIGTERM else text + "]"))
     check_nesting(events)
     assert len(of(events, "X", "frame")) > 20
-
-
-def until(reached, process: subprocess.Popen[bytes], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not reached():
-        assert process.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.05)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from calibrate.page.axis import Axis
@@ -82,11 +81,11 @@ def residuals(result: Result) -> list[Panel]:
         parts = []
         for frame in result.solution.frames:
             seen = frame.seen[number]
-            points = result.survey.target.points_m[seen.numbers].astype(np.float64)
-            _, turn, moved = cv2.solvePnP(points, seen.points_px, lens.matrix, np.array(lens.distortion))
-            flat, _ = cv2.projectPoints(points, turn, moved, lens.matrix, np.array(lens.distortion))
-            ends = (seen.points_px - flat[:, 0]) * LENGTHEN * scale
-            starts = flat[:, 0] * scale
+            points = result.survey.target.points_m[seen.numbers]
+            rotation, moved = lens.pose(points, seen.points_px)
+            flat = lens.pixels(points @ rotation.T + moved)
+            ends = (seen.points_px - flat) * LENGTHEN * scale
+            starts = flat * scale
             parts += [
                 f"M{offset + left:.1f} {top:.1f}l{across:.1f} {down:.1f}"
                 for (left, top), (across, down) in zip(starts, ends, strict=True)

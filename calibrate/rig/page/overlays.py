@@ -50,9 +50,8 @@ def _at_board(looked: Looked, result: Result) -> tuple[Floats, Floats]:
     """Where thermal sees each visible pixel, [H, W] x and y, if it shows the board's plane."""
     seen, geometry = looked.of("visible"), result.solution.geometry
     lens = geometry.visible
-    points = result.survey.target.points_m[seen.numbers].astype(np.float64)
-    _, turn, moved = cv2.solvePnP(points, seen.points_px, lens.matrix, np.array(lens.distortion))
-    normal, offset = cv2.Rodrigues(turn)[0][:, 2], np.ravel(moved)
+    rotation, offset = lens.pose(result.survey.target.points_m[seen.numbers], seen.points_px)
+    normal = rotation[:, 2]
     rays = lens.rays(lens.grid)
     depth = (normal @ offset) / np.where(np.abs(rays @ normal) < 1e-6, 1e-6, rays @ normal)
     thermal = geometry.thermal.pixels((rays * depth[:, None]) @ geometry.rotation.T + geometry.translation_m)

@@ -2,23 +2,14 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from types import SimpleNamespace
 
 import pytest
 from lanes import Run, pairs
+from waiting import until
 
 from edgefusion.core.errors import RunError
 from runtime.pipeline.keeper import Keeper
-
-
-def until(condition, seconds: float = 20.0) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 class Lane(SimpleNamespace):
@@ -39,9 +30,9 @@ def test_the_status_says_what_the_lane_does_and_since_when() -> None:
     lane = Lane()
     with Keeper([lane], {"device": "cpu"}, watchdog_s=60, period_s=0.01) as keeper:
         keeper.turned()
-        assert until(lambda: any(shown["state"] == "running" for shown in lane.shown))
+        until(lambda: any(shown["state"] == "running" for shown in lane.shown), 20)
         lane.state = "thermal_lost"
-        assert until(lambda: lane.shown[-1]["state"] == "thermal_lost")
+        until(lambda: lane.shown[-1]["state"] == "thermal_lost", 20)
     first = next(shown for shown in lane.shown if shown["state"] == "running")
     assert first["device"] == "cpu"
     assert lane.shown[-1]["since_ns"] > first["since_ns"]
@@ -78,7 +69,7 @@ def test_an_output_that_cannot_be_finished_keeps_no_other_lane_and_not_the_proce
 def test_before_the_first_turn_nothing_counts_as_stuck() -> None:
     lane, ended = Lane(), threading.Event()
     with Keeper([lane], {}, watchdog_s=0.01, period_s=0.01, end=ended.set):
-        assert until(lambda: len(lane.shown) > 20)
+        until(lambda: len(lane.shown) > 20, 20)
     assert not ended.is_set()
 
 
@@ -86,7 +77,7 @@ def test_without_a_watchdog_a_turn_may_take_any_time() -> None:
     lane, ended = Lane(), threading.Event()
     with Keeper([lane], {}, watchdog_s=None, period_s=0.01, end=ended.set) as keeper:
         keeper.turned()
-        assert until(lambda: len(lane.shown) > 20)
+        until(lambda: len(lane.shown) > 20, 20)
     assert not ended.is_set()
     assert {shown["state"] for shown in lane.shown} == {"running"}
 
@@ -99,8 +90,8 @@ def test_a_run_puts_its_status_into_the_ring(ring_name: str) -> None:
     with Keeper([run.lane], {"device": "cpu"}, watchdog_s=60, period_s=0.01):
         thread.start()
         try:
-            assert until(lambda: run.lane.statistics.frames > 3)
-            assert until(lambda: read_status(ring_name).status.get("frames", 0) > 3)
+            until(lambda: run.lane.statistics.frames > 3, 20)
+            until(lambda: read_status(ring_name).status.get("frames", 0) > 3, 20)
             status = read_status(ring_name).status
         finally:
             run.stop.set()

@@ -4,12 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from nvpmodels import CONF, FakeNvpmodel
+from waiting import until
 
 from edgefusion.core.errors import InputError, MachineError, RunError, UsageError
 from runtime.profile.power_modes import PowerMode, PowerModes, parse_modes
@@ -30,13 +29,6 @@ def nvpmodel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNvpmodel:
     fake = FakeNvpmodel(tmp_path / "bin")
     monkeypatch.setenv("PATH", f"{fake.folder}{os.pathsep}{os.environ['PATH']}")
     return fake
-
-
-def until(reached: Callable[[], bool], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_the_modes_are_those_of_the_file() -> None:
@@ -71,7 +63,7 @@ def test_it_is_put_back_when_the_process_is_killed(nvpmodel: FakeNvpmodel, numbe
         assert nvpmodel.number == 0
         os.killpg(process.pid, number)  # all that a terminal or a service manager would reach
         process.wait(30)
-        until(lambda: nvpmodel.number == 2)
+        until(lambda: nvpmodel.number == 2, 30)
 
 
 def test_a_mode_that_wants_a_reboot_is_declined_and_said(nvpmodel: FakeNvpmodel) -> None:

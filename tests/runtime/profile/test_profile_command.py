@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from bundles import small_bundle
 from click.testing import Result
 from nvpmodels import FakeNvpmodel
 from rig_files import write_rig
+from waiting import until
 
 from runtime.profile import job, power_modes
 from runtime.profile.bench import MachineBench
@@ -182,11 +182,7 @@ def test_interrupted_it_keeps_what_is_finished_and_goes_on_later(bundle: Path, t
     words = [*SIZES, "--size", "64x48", "--bundle", str(bundle), "--precision", "fp32", "--out", str(out)]
     command = [sys.executable, "-m", "edgefusion.cli", "profile", "--duration", "1s", "--json", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        end = time.monotonic() + 60
-        while not records(out):
-            assert process.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        until(lambda: records(out), process=process)
         process.send_signal(signal.SIGINT)
         stdout, _ = process.communicate(timeout=60)
     assert process.returncode == 0
