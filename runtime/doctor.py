@@ -17,6 +17,7 @@ from edgefusion.core.devices import find_device, this_gpu
 from edgefusion.core.errors import EdgeFusionError
 from runtime.engines.machine import cuda_driver
 from runtime.engines.openvino import processor, processor_flags
+from runtime.power.jtop import SOCKET
 from runtime.power.meters import search
 
 SPEED_FLAGS = ("avx2", "avx512f", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
@@ -146,8 +147,9 @@ def _power_meters() -> Finding:
 
 
 def _jtop() -> Finding:
-    if Path("/run/jtop.sock").exists():
-        return Finding("jtop", True, "/run/jtop.sock")
+    socket = Path("/") / SOCKET
+    if socket.exists():
+        return Finding("jtop", True, str(socket))
     return Finding("jtop", False, "no service", "on a Jetson: pip install 'edgefusion[jetson]'; optional")
 
 

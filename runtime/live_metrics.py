@@ -77,8 +77,7 @@ class Collector:
         latency = self._histogram("edgefusion_latency_seconds", "To published, after warm-up.", ("rig", "since"))
         stages = self._histogram("edgefusion_stage_seconds", "Stages of the loop, after warm-up.", ("rig", "stage"))
         for lane in self._lanes:
-            since = "exposure" if lane.moments.paced else "receive"
-            _fill(latency, (lane.name, since), lane.statistics.latency)
+            _fill(latency, (lane.name, lane.moments.since), lane.statistics.latency)
             for stage, histogram in lane.statistics.stages.items():
                 _fill(stages, (lane.name, stage), histogram)
         yield from (latency, stages)

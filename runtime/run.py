@@ -254,7 +254,7 @@ def _timed(source: Source, trace: Trace | None) -> Timed:
     """Who is told the times of the source's frames."""
     if trace is None:
         return untimed
-    traced = trace.rig(source.name, since="exposure" if source.moments.paced else "receive")
+    traced = trace.rig(source.name, since=source.moments.since)
     source.tell(traced.arrived)
     return traced.timed
 

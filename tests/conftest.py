@@ -16,6 +16,7 @@ from edgefusion.cli import main
 
 # A shell's background jobs begin with SIGINT ignored, and so would every process that a test begins and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and those of nohup with SIGHUP
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

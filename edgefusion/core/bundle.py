@@ -21,6 +21,7 @@ from edgefusion.core.cache import cache_folder, locked
 from edgefusion.core.dla import FOLDER as DLA
 from edgefusion.core.errors import BundleError
 from edgefusion.core.files import write_folder
+from edgefusion.core.mistakes import first_mistake
 
 MANIFEST = "manifest.json"
 SIGNATURE = "signature"
@@ -280,9 +281,7 @@ def _parse_manifest(text: bytes, where: Path) -> Manifest:
     try:
         manifest = Manifest(**raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise BundleError(f"{field}: {first['msg']}", where=where) from error
+        raise BundleError(first_mistake(error), where=where) from error
     check_names({*manifest.files, MANIFEST, SIGNATURE}, where)
     if {MANIFEST, SIGNATURE} & manifest.files.keys():
         raise BundleError(f"it lists {MANIFEST} or {SIGNATURE}, which it may not", where=where)

@@ -24,6 +24,7 @@ from edgefusion.core.errors import InputError, MachineError
 from edgefusion.core.files import replace_folder
 from edgefusion.core.frames import Light
 from edgefusion.core.geometry import Size
+from edgefusion.core.mistakes import first_mistake
 
 LIST = "calibration.json"
 SCHEMA: Final = 1
@@ -159,8 +160,7 @@ def load_calibration(path: Path) -> CalibrationSet:
             f"not a calibration set: no {LIST} ({error.strerror})", where=path, remedy="edgefusion calibrate frames"
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", where=where) from error
+        raise InputError(first_mistake(error), where=where) from error
     except (ValueError, TypeError) as error:
         raise InputError("not the list of a calibration set", where=where, remedy="calibrate again") from error
     if not found.frames:

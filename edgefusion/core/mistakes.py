@@ -1,4 +1,4 @@
-"""What is wrong with a TOML file, in the words of whoever wrote it: line, field, what it should be, what was given."""
+"""What is wrong with a file: a TOML one in the words of whoever wrote it, line and field; a JSON one in short."""
 
 from __future__ import annotations
 
@@ -69,6 +69,13 @@ def validate(model: type[Model], data: Mapping[str, Any]) -> Model | ValidationE
         return model.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
         return error
+
+
+def first_mistake(error: ValidationError) -> str:
+    """The first that pydantic found: its place, if it has one, and what is wrong."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def explain(

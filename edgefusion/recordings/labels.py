@@ -15,6 +15,7 @@ import numpy as np
 import pydantic
 
 from edgefusion.core.errors import InputError
+from edgefusion.core.mistakes import first_mistake
 from edgefusion.metrics.detection import Truth
 from edgefusion.recordings.images import first_names
 
@@ -203,10 +204,8 @@ def _parsed(path: Path) -> _Coco:
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=path) from error
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            f"not COCO labels ({place + ': ' if place else ''}{first['msg']})",
+            f"not COCO labels ({first_mistake(error)})",
             where=path,
             remedy="give a json with images, annotations and categories, or a folder of YOLO files",
         ) from error

@@ -76,7 +76,8 @@ def library() -> Any:
     Raises:
         MachineError: PyGObject or GStreamer's descriptions are not installed.
     """
-    gi = require("gi", "", remedy=REMEDY)
+    ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)  # ahead of GStreamer's libunwind, whose functions have the
+    gi = require("gi", "", remedy=REMEDY)  # same names: with half of each, a C++ exception ends the process
     try:
         gi.require_version("Gst", "1.0")
         gi.require_version("GstVideo", "1.0")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 NVPMODEL = Path("/var/lib/nvpmodel/status"), Path("/etc/nvpmodel.conf")
 
+_MODE = re.compile(r"^\s*<\s*POWER_MODEL\s+ID\s*=\s*(\d+)\s+NAME\s*=\s*(\S+?)\s*>", re.MULTILINE)
+
 
 def machine_facts() -> dict[str, str | None]:
     """The CUDA driver's version and a Jetson's power mode; None where there is none."""
@@ -30,13 +32,18 @@ def cuda_driver() -> str | None:
 
 
 def power_mode(status: Path, modes: Path) -> str | None:
-    """Name of the power mode in use: its number is in ``status`` (``pmode:0002``), the names in ``modes``.
-
-    Numbers differ between modules and JetPacks: ``< POWER_MODEL ID=2 NAME=15W >`` says what they mean here.
-    """
+    """Name of the power mode in use: its number is in ``status`` (``pmode:0002``), the names in ``modes``."""
     try:
         number = re.search(r"pmode:(\d+)", status.read_text())
-        names = dict(re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", modes.read_text()))
+        names = power_modes(modes.read_text())
     except OSError:
         return None
-    return names.get(str(int(number.group(1)))) if number else None
+    return names.get(int(number.group(1))) if number else None
+
+
+def power_modes(text: str) -> dict[int, str]:
+    """Names of the power modes by number, of ``nvpmodel.conf``: ``< POWER_MODEL ID=2 NAME=15W >``.
+
+    Numbers differ between modules and JetPacks.
+    """
+    return {int(number): name for number, name in _MODE.findall(text)}

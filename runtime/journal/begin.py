@@ -25,10 +25,8 @@ from runtime.measured import Measured
 from runtime.pipeline.lane import Lane
 from runtime.power.energy import Block, choose, energy
 from runtime.report import schema
+from runtime.report.figures import WORK
 from runtime.sources import Source
-
-STAGES_THAT_WORK = ("pack", "execute", "unpack", "sink")
-"""Stages that share the energy; the source mostly waits."""
 
 
 def begin_record(
@@ -66,7 +64,7 @@ def cost(spent: Spent) -> schema.Energy | None:
         for block in spent.blocks
         if block.joules.keys() >= set(names)
     ]
-    stages = {name: ms for name, ms in spent.stages_ms.items() if name in STAGES_THAT_WORK}
+    stages = {name: ms for name, ms in spent.stages_ms.items() if name in WORK}
     return energy(spent.meters, spent.frames, seconds=spent.seconds, stages_ms=stages, blocks=blocks)
 
 
@@ -88,7 +86,7 @@ def _header(
         bundle=bundle.manifest.name,
         student=bundle.manifest.student.arch,
         paced_fps=source.fps if source.live else paced_fps,
-        since="exposure" if lane.moments.paced else "receive",
+        since=lane.moments.since,
         deadline_ms=None if deadline_ns is None else deadline_ns / 1e6,
         engine=_engine(built, bundle, thorough=thorough),
         software=software(str(built.facts["target"]["version"])),

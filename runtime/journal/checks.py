@@ -157,7 +157,7 @@ def _meter(meter: Meter) -> Iterator[str]:
             yield f"{meter.name}/{rail.name}: a mean of {rail.mean_mw:g} mW outside its least and most"
     if meter.joules is None:
         return
-    parts = [rails[name].joules for name in ([meter.total] if meter.total else meter.summed) if name in rails]
+    parts = [rails[name].joules for name in meter.total_rails if name in rails]
     whole = meter.total is not None or (meter.missed == 0 and len(parts) == len(meter.summed))
     if not parts or (whole and not _near(meter.joules, sum(parts))):
         yield f"{meter.name}: {meter.joules:g} J, and {sum(parts):g} J by its rails"

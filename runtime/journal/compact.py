@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from edgefusion.core.errors import InputError
 from edgefusion.core.files import atomic_write
+from edgefusion.core.mistakes import first_mistake
 from runtime.journal.checks import FUSION, check
 from runtime.journal.file import still_written
 from runtime.journal.lines import LINES, Checkpoint, End, Header, Line, Step
@@ -126,9 +127,7 @@ def _parsed(text: bytes, path: Path, number: int) -> Line:
     try:
         return LINES.validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise _damaged(path, number, f"{place}: {first['msg']}" if place else first["msg"]) from error
+        raise _damaged(path, number, first_mistake(error)) from error
 
 
 def _damaged(path: Path, number: int, why: str) -> InputError:

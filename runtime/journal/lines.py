@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, TypeAdapter
 
 from runtime.latency import BUCKETS, LatencyHistogram
-from runtime.report.schema import SCHEMA, Counts, Energy, Engine, Latency, Meter, Part, Second, Software, State
+from runtime.report.schema import SCHEMA, Counts, Energy, Engine, Latency, Meter, Part, Second, Since, Software, State
 
 
 class Header(Part):
@@ -23,7 +23,7 @@ class Header(Part):
     bundle: str
     student: str
     paced_fps: NonNegativeFloat | None
-    since: Literal["exposure", "receive"]
+    since: Since
     deadline_ms: NonNegativeFloat | None = None
     engine: Engine
     software: Software

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from edgefusion.core.errors import InputError
+from edgefusion.core.mistakes import first_mistake
 from runtime.journal.checks import check
 from runtime.journal.compact import read_journal
 from runtime.report.schema import SCHEMA, RunRecord
@@ -30,9 +31,7 @@ def load_record(path: Path) -> RunRecord:
     try:
         record = RunRecord.model_validate(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError(f"{place}: {first['msg']}", where=path, remedy=AGAIN) from error
+        raise InputError(first_mistake(error), where=path, remedy=AGAIN) from error
     check(record, path)
     return record.model_copy(update={"remarks": [*record.remarks, *_beside(path)]})
 

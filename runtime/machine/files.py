@@ -18,6 +18,12 @@ def text(path: Path) -> str:
         return ""
 
 
+def cpu_clocks(root: Path) -> dict[str, Path]:
+    """Folders of the clocks of each group of cores, by name: ``cpu0``."""
+    policies = sorted(root.glob("sys/devices/system/cpu/cpufreq/policy*"))
+    return {f"cpu{path.name.removeprefix('policy')}": path for path in policies}
+
+
 def gpu_clocks(root: Path) -> dict[str, Path]:
     """Folders of the GPU's clocks by name: ``gpu`` where there is one."""
     folders = sorted(root.glob("sys/class/devfreq/*"))

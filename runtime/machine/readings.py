@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from runtime.machine.files import Value, gpu_clocks, text
+from runtime.machine.files import Value, cpu_clocks, gpu_clocks, text
 
 COLDEST_C, HOTTEST_C = -50.0, 200.0
 """Beyond, it is no temperature: a zone of a part that is off says -256."""
@@ -143,8 +143,7 @@ def _zones(root: Path) -> Iterator[tuple[str, Path]]:
 
 def _clocks(root: Path) -> dict[str, tuple[Path, float]]:
     """(file, its unit's part of a MHz): cpufreq says kHz, devfreq Hz."""
-    policies = sorted(root.glob("sys/devices/system/cpu/cpufreq/policy*"))
-    cores = {f"cpu{path.name.removeprefix('policy')}": (path / "scaling_cur_freq", 1e3) for path in policies}
+    cores = {name: (folder / "scaling_cur_freq", 1e3) for name, folder in cpu_clocks(root).items()}
     return cores | {name: (folder / "cur_freq", 1e6) for name, folder in gpu_clocks(root).items()}
 
 

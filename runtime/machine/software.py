@@ -11,7 +11,7 @@ from edgefusion.core.devices import this_module
 from edgefusion.core.errors import MachineError
 from runtime.engines.machine import NVPMODEL, cuda_driver, power_mode
 from runtime.engines.openvino import processor
-from runtime.machine.files import gpu_clocks, text
+from runtime.machine.files import cpu_clocks, gpu_clocks, text
 from runtime.report import schema
 
 L4T = "etc/nv_tegra_release"
@@ -91,8 +91,7 @@ def driver(root: Path) -> str | None:
 
 def governors(root: Path) -> dict[str, str]:
     """What decides the clock of each group of cores and of the GPU."""
-    policies = sorted(root.glob("sys/devices/system/cpu/cpufreq/policy*"))
-    found = {f"cpu{path.name.removeprefix('policy')}": text(path / "scaling_governor") for path in policies}
+    found = {name: text(folder / "scaling_governor") for name, folder in cpu_clocks(root).items()}
     found |= {name: text(folder / "governor") for name, folder in gpu_clocks(root).items()}
     return {name: governor for name, governor in found.items() if governor}
 

@@ -17,6 +17,7 @@ from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.statistics import Statistics
 from runtime.pipeline.turn import Timed, Turn, untimed
 from runtime.registration.monitor import Monitor
+from runtime.report.schema import Since
 from runtime.sync.moments import Moment
 
 Observe = Callable[[Moment, Slot, Statistics], None]
@@ -29,11 +30,11 @@ class Moments(Protocol):
         ended: nothing more will come.
         drops: frames or pairs that were given up before the lane saw them, by cause.
         lost: how many of these would have been published.
-        paced: whether ``Moment.exposure_ns`` is when a camera exposed it, or would have.
+        since: what ``Moment.exposure_ns`` is, from which latency counts.
         state: running, ended, or what is wrong in one word.
     """
 
-    paced: bool
+    since: Since
 
     def __enter__(self) -> object:
         """Begin: cameras run from now on."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from edgefusion.core.frames import REGULAR, Form, FramePair
+from runtime.report.schema import Since
 from runtime.sync.moments import Moment
 
 
@@ -49,7 +50,7 @@ class PairStream:
     Attributes:
         ended: nothing more will come.
         drops: pairs that came late, by cause.
-        paced: whether exposure times are those of a camera.
+        since: what latency counts from: exposure, as of a camera, where it is paced.
     """
 
     def __init__(
@@ -58,7 +59,8 @@ class PairStream:
         self._pairs, self._left, self._number = iter(pairs), frames, 0
         self._first: FramePair | None = None
         self._pacer = Pacer(fps, stop) if fps else None
-        self.paced, self.ended = fps is not None, False
+        self.since: Since = "receive" if fps is None else "exposure"
+        self.ended = False
         self.drops: dict[str, int] = {}
 
     def __enter__(self) -> PairStream:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefusion.core.errors import MachineError
+from runtime.machine.files import text
 from runtime.power.base import Reading
 from runtime.power.rails import layout_of
 from runtime.power.remarks import Remarks
@@ -146,7 +147,7 @@ def _chips(root: Path) -> Iterator[tuple[Path, str]]:
     for place in PLACES:
         for folder in sorted(root.glob(place)):
             real = folder.resolve()
-            chip = _text(real / "name")
+            chip = text(real / "name")
             if chip in CHIPS and real not in seen:
                 seen.add(real)
                 yield real, chip
@@ -155,7 +156,7 @@ def _chips(root: Path) -> Iterator[tuple[Path, str]]:
 def _channels(folder: Path, chip: str) -> Iterator[tuple[str, tuple[Path, ...]]]:
     """(rail, the files whose product is its power) of each connected channel."""
     for k in CHANNELS:
-        label = _text(folder / f"in{k}_label") or (UNLABELLED.get(chip, "") if k == 1 else "")
+        label = text(folder / f"in{k}_label") or (UNLABELLED.get(chip, "") if k == 1 else "")
         volts, amperes, watts = (folder / f"{what}{k}_input" for what in ("in", "curr", "power"))
         if label in ("", NOT_CONNECTED):
             continue
@@ -166,15 +167,8 @@ def _channels(folder: Path, chip: str) -> Iterator[tuple[str, tuple[Path, ...]]]
 
 
 def _interval_s(folder: Path) -> float | None:
-    text = _text(folder / "update_interval")
-    return int(text) / 1000 if text.isdecimal() and int(text) else None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
+    said = text(folder / "update_interval")
+    return int(said) / 1000 if said.isdecimal() and int(said) else None
 
 
 def _reason(error: Exception) -> str:

@@ -91,7 +91,7 @@ def profile(settings: ProfileSettings, *, tell: Tell = _quiet, bench: Bench | No
     work = _Work(settings, bundle, tell, bench or MachineBench())
     with stop_on_signals() as stop:
         rows = work.rows(wanted, modes, stop)
-    summary = _summary(settings, bundle, device, rows)
+    summary = _summary(settings, bundle, device, rows, metric=metric_of(work.quality))
     _write(settings.out / "summary.json", summary.model_dump_json(by_alias=True, indent=2) + "\n")
     write_page(settings.out / "summary.html", summary)
     return summary
@@ -113,7 +113,7 @@ class _Work:
 
     def __init__(self, settings: ProfileSettings, bundle: Bundle, tell: Tell, bench: Bench) -> None:
         self._settings, self._tell, self._bench = settings, tell, bench
-        self._quality = quality_of(bundle)
+        self.quality = quality_of(bundle)
         self._ran = False
 
     def rows(self, wanted: list[Combination], modes: PowerModes | None, stop: threading.Event) -> list[Row]:
@@ -121,7 +121,7 @@ class _Work:
         missing = [each for each in wanted if not self._path(each).exists()]
         with _kept(modes if missing else None):
             made = {each.name: self._make(each, modes, before_c, stop) for each in missing}
-        return [made.get(each.name) or finished(each, self._path(each), self._quality) for each in wanted]
+        return [made.get(each.name) or finished(each, self._path(each), self.quality) for each in wanted]
 
     def _path(self, combination: Combination) -> Path:
         return self._settings.out / f"{combination.name}.json"
@@ -135,7 +135,7 @@ class _Work:
             done = self._measure(combination, modes, before_c, stop)
         except EdgeFusionError as error:
             return unfinished(combination, "" if stop.is_set() else str(error))
-        return finished(combination, self._path(combination), self._quality) if done else unfinished(combination)
+        return finished(combination, self._path(combination), self.quality) if done else unfinished(combination)
 
     def _measure(
         self, combination: Combination, modes: PowerModes | None, before_c: Any, stop: threading.Event
@@ -263,8 +263,9 @@ def _prepare_folder(settings: ProfileSettings, bundle: Bundle, device: Device, w
     _write(about, json.dumps({"profile": mine, "records": names}, indent=2) + "\n")
 
 
-def _summary(settings: ProfileSettings, bundle: Bundle, device: Device, rows: list[Row]) -> Summary:
-    metric = metric_of(quality_of(bundle))
+def _summary(
+    settings: ProfileSettings, bundle: Bundle, device: Device, rows: list[Row], *, metric: str | None
+) -> Summary:
     return Summary(
         schema=1,
         bundle=bundle.manifest.name,

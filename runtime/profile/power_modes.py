@@ -14,11 +14,11 @@ from pathlib import Path
 from types import TracebackType
 
 from edgefusion.core.errors import InputError, MachineError, RunError, UsageError
+from runtime.engines.machine import NVPMODEL, power_modes
 from runtime.profile.guard import READY, TIMEOUT_S, set_mode
 
-CONF = Path("/etc/nvpmodel.conf")
+CONF = NVPMODEL[1]
 
-_MODE = re.compile(r"^\s*<\s*POWER_MODEL\s+ID\s*=\s*(\d+)\s+NAME\s*=\s*(\S+?)\s*>", re.MULTILINE)
 _CURRENT = re.compile(r"^\s*NV Power Mode:\s*(\S+)\s*$", re.MULTILINE)
 
 
@@ -36,7 +36,7 @@ def parse_modes(text: str) -> list[PowerMode]:
     Raises:
         InputError: it names none.
     """
-    modes = [PowerMode(int(number), name) for number, name in _MODE.findall(text)]
+    modes = [PowerMode(number, name) for number, name in power_modes(text).items()]
     if not modes:
         raise InputError(
             "names no power mode", where=CONF, remedy="nvpmodel -p --verbose says what nvpmodel makes of it"

@@ -23,7 +23,7 @@ class CameraReader:
     Args:
         side: which camera it is.
         camera: used by a thread of its own.
-        policy: of the rig: when it counts as lost, and how long to wait before it is tried again.
+        settings: of the rig: when it counts as lost, and how long to wait before it is tried again.
         say: told, as one line, that the camera was lost or is back; called by that thread.
 
     Attributes:
@@ -36,7 +36,7 @@ class CameraReader:
         error: why it failed: it could not be opened in the beginning.
     """
 
-    def __init__(self, side: Side, camera: Camera, *, policy: rig.Policy, say: Say) -> None:
+    def __init__(self, side: Side, camera: Camera, *, settings: rig.Rig, say: Say) -> None:
         self.side, self.camera = side, camera
         self.form: Form | None = None
         self.state: Literal["opening", "live", "lost", "ended", "failed"] = "opening"
@@ -45,7 +45,7 @@ class CameraReader:
         self.tried, self.begun = threading.Event(), threading.Event()
         self._say = say
         self._take: Take | None = None
-        self.thread = CameraThread(side, camera, receiver=self, policy=policy)
+        self.thread = CameraThread(side, camera, receiver=self, settings=settings)
 
     def start(self) -> None:
         """Open the camera."""

@@ -110,7 +110,7 @@ def _check_out(settings: RecordSettings) -> None:
 def _opened(rig: Rig, stop: threading.Event, say: Say) -> Iterator[list[CameraReader]]:
     """Both cameras, open; closed in the end."""
     cameras = {"visible": rig.visible, "thermal": rig.thermal}
-    readers = [CameraReader(side, open_camera(side, cameras[side]), policy=rig.policy, say=say) for side in SIDES]
+    readers = [CameraReader(side, open_camera(side, cameras[side]), settings=rig, say=say) for side in SIDES]
     try:
         for reader in readers:
             reader.start()
@@ -157,10 +157,10 @@ class _Session:
             reader.begin(tape.add)
 
     def over(self, duration_s: float | None) -> bool:
-        """Whether there is nothing more to record, or no more room for it."""
+        """Whether there is nothing more to record, no more room for it, or a camera that cannot be used."""
         late = duration_s is not None and time.monotonic() - self._start_s >= duration_s
-        done = all(reader.state in ("ended", "failed") for reader in self._readers)
-        return late or done or self._tape.error is not None
+        done = all(reader.state == "ended" for reader in self._readers)
+        return late or done or self._tape.error is not None or any(reader.error for reader in self._readers)
 
     def end(self) -> None:
         """Stop the cameras and finish the file."""

@@ -31,7 +31,8 @@ FAST_S = 0.2
 
 CONFIRMED, SURE = 1.6, 2.0
 """The weights of measurements in a row that say the state is worse have to add up to so much, 1 being that of one that
-is sure to a pixel; and to say so, one has to be so many of its deviations beyond the limit."""
+is sure to a pixel, and half of it of one with which all together say so; and to say so, one has to be so many of its
+deviations beyond the limit."""
 
 RETURN = 0.8
 """A state is left again below this part of its limit."""
@@ -170,13 +171,15 @@ class Watch:
             self._meant = meant * min(1.0, FIRST_PX / max(length_px(meant, self._size), 1e-9))
 
     def _judge(self, total: Change, uncertainty_px: float) -> None:
-        """For the worse once measurements in a row say so; for the better by what is known on the whole."""
+        """For the worse once measurements in a row say so, alone or with those before; else by all of them."""
         newest = self._rated(total - self._corrected, uncertainty_px)
+        known = self._rated(self._left(), self._track.uncertainty_px)
         self._near = newest is State.GOOD and self._changed(total - self._corrected) > self._settings.limit_px / 2
-        if newest > self.state:
-            self._worse += min(1.0, uncertainty_px**-2) if self.state is not State.UNKNOWN else CONFIRMED
+        if max(newest, known) > self.state:
+            weight = max(min(1.0, uncertainty_px**-2), CONFIRMED / 2 if known > self.state else 0.0)
+            self._worse += weight if self.state is not State.UNKNOWN else CONFIRMED
             if self._worse >= CONFIRMED:
-                self.state, self._worse = newest, 0.0
+                self.state, self._worse = max(newest, known), 0.0
             return
         self._worse = 0.0
         if newest < self.state:

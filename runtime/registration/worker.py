@@ -1,4 +1,4 @@
-"""The process that measures, at the lowest priority.
+"""The process that measures, when a processor is idle.
 
 A thread of low priority would keep the interpreter's lock while it waits to be scheduled, and the loop with it. A
 process keeps nothing, and a crash in it ends no run.
@@ -16,9 +16,6 @@ from multiprocessing.connection import Connection
 from edgefusion.core.geometry import Matrix, Size
 from edgefusion.kernels.layout import Tensor
 from runtime.registration.sample import Measurement, measure
-
-NICENESS = 19
-"""It gives way to everything, and still goes on where all processors are busy."""
 
 STOP_S = 2.0
 
@@ -75,7 +72,7 @@ class Worker:
 def _serve(end: Connection) -> None:
     """Answer until the other side is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    os.nice(NICENESS)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # a nice process would still end its slice first
     import cv2
 
     cv2.setNumThreads(1)

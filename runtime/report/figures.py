@@ -10,6 +10,9 @@ from runtime.report.schema import Histogram, Meter, RunRecord, Second
 
 Of = Callable[[RunRecord], float | None]
 
+WORK = ("pack", "execute", "unpack", "sink")
+"""Stages that keep the machine busy, and share the energy; ``source`` mostly waits for a pair."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -41,11 +44,6 @@ def main_meters(record: RunRecord) -> list[Meter]:
     return [meter for meter in known if meter.name in wanted] or known[:1]
 
 
-def total_rails(meter: Meter) -> list[str]:
-    """The rails whose sum is the meter's total: the one that is, or those that are summed."""
-    return [meter.total] if meter.total else list(meter.summed)
-
-
 def mean_w(record: RunRecord) -> float | None:
     """Mean power of the main meters' totals together."""
     means = [_mean_w(meter) for meter in main_meters(record)]
@@ -55,7 +53,7 @@ def mean_w(record: RunRecord) -> float | None:
 
 def _mean_w(meter: Meter) -> float | None:
     means = {rail.name: rail.mean_mw for rail in meter.rails}
-    known = [means[name] for name in total_rails(meter) if name in means]
+    known = [means[name] for name in meter.total_rails if name in means]
     return sum(known) / 1e3 if known else None
 
 
@@ -66,7 +64,7 @@ def seconds_of(record: RunRecord) -> list[Second]:
 
 def power_w(record: RunRecord) -> list[float | None]:
     """Mean power of the main meters' totals together in each entry of the timeline."""
-    names = [f"{meter.name}/{rail}" for meter in main_meters(record) for rail in total_rails(meter)]
+    names = [f"{meter.name}/{rail}" for meter in main_meters(record) for rail in meter.total_rails]
     return [_sum_w(second, names) for second in seconds_of(record)]
 
 

@@ -11,9 +11,6 @@ import numpy.typing as npt
 
 from runtime.report.schema import Histogram
 
-FRAMES_BEYOND = 10
-"""A percentile is believed where so many frames lie beyond it: p99.9 needs 10,000."""
-
 
 @dataclass(frozen=True)
 class Bar:
@@ -52,11 +49,6 @@ def bars(histogram: Histogram, group: int) -> list[Bar]:
         for place, count in sorted(sums.items())
         if count
     ]
-
-
-def needed(percentile: str) -> int:
-    """How many durations a percentile such as ``p99.9`` needs before it is shown."""
-    return round(FRAMES_BEYOND / (1 - float(percentile.lstrip("p")) / 100))
 
 
 def buckets(histogram: Histogram) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:

@@ -15,6 +15,9 @@ SCHEMA: Final = 3
 State = Literal["complete", "interrupted", "killed"]
 """It ended by itself; a signal ended it; it never ended, and this is what its journal holds."""
 
+Since = Literal["exposure", "receive"]
+"""When a camera exposed the frame, or would have; when the source handed it over."""
+
 
 class Part(BaseModel):
     """Frozen, and nothing unknown in it."""
@@ -88,7 +91,7 @@ class Latency(Part):
         longest_streak: of missed deadlines in a row.
     """
 
-    since: Literal["exposure", "receive"]
+    since: Since
     published: Histogram
     stages: dict[str, Histogram]
     interval: Histogram | None = None
@@ -135,6 +138,11 @@ class Meter(Part):
     idle_mw: float | None = None
     rails: list[Rail]
     remarks: list[str] = []
+
+    @property
+    def total_rails(self) -> list[str]:
+        """The rails whose sum is the total: the one that is, or those that are summed; none where nobody knows."""
+        return [self.total] if self.total else self.summed
 
 
 class Energy(Part):

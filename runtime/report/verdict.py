@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from runtime.report.figures import figures, main_meters, mean_w, percentile, seconds_of, throttles
-from runtime.report.histograms import needed
+from runtime.latency import needed
+from runtime.report.figures import WORK, figures, main_meters, mean_w, percentile, seconds_of, throttles
 from runtime.report.numbers import duration, percent, plural, short, whole
 from runtime.report.schema import Histogram, RunRecord
 
-WORK = ("pack", "execute", "unpack", "sink")
-"""Stages that keep the machine busy; ``source`` waits for a pair."""
 KEPT_PACE = 0.98
 ENOUGH_COVERAGE = 0.95
 MUCH_STEAL = 0.01
@@ -240,7 +238,7 @@ def hidden_percentiles(histogram: Histogram) -> str:
     names = [name for name, value in histogram.percentiles_ms.items() if value is None]
     if not names or not histogram.count:
         return ""
-    wanted = ", ".join(f"{name} {whole(needed(name))}" for name in names)
+    wanted = ", ".join(f"{name} {whole(needed(float(name.removeprefix('p'))))}" for name in names)
     return (
         f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} hidden: too few frames lie beyond. "
         f"Needed: {wanted}; counted: {whole(histogram.count)}."

@@ -18,6 +18,7 @@ from edgefusion.core.progress import progress
 from edgefusion.core.rig import Camera, Rig, ThermalCamera
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import StreamEndError, open_camera
+from runtime.capture.readings import swapped
 from runtime.rig.findings import Finding, RigReport, Say
 from runtime.sync.timeline import monotonic_ns
 
@@ -27,9 +28,6 @@ FIRST_S = 5.0
 
 RATE_MARGIN = 0.1
 """A rate this much off what was asked for is worth a warning."""
-
-SMOOTHER = 4.0
-"""Neighbouring readings differ by so many times less in the right byte order; noise alone makes no difference."""
 
 FITTING_SHARE = 0.9
 LATE_S = 0.2
@@ -190,19 +188,12 @@ def _of_picture(side: Side, camera: Camera, frame: Frame, say: Say) -> Iterator[
     if not frame.format.deep or not isinstance(camera, ThermalCamera):
         return
     readings = frame.readings
-    if roughness(readings) > SMOOTHER * roughness(readings.byteswap()):
+    if swapped(readings):
         other = "little" if camera.byte_order == "big" else "big"
         yield say("warning", "thermal.byte_order", f'the picture is smooth only with byte_order = "{other}"')
     elif int(readings.max()) >= 1 << camera.bits:
         needed = int(readings.max()).bit_length()
         yield say("warning", "thermal.bits", f"readings up to {int(readings.max())} need {needed} bits")
-
-
-def roughness(readings: npt.NDArray[Any]) -> float:
-    """Mean difference of neighbouring readings, as a share of their whole range."""
-    wide = readings.astype(np.float64)
-    span = float(wide.max() - wide.min())
-    return float(np.abs(np.diff(wide, axis=1)).mean() / span) if span else 0.0
 
 
 def fit(visible: Seen, thermal: Seen, *, tolerance_ms: float) -> dict[str, Any] | None:

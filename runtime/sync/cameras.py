@@ -9,9 +9,10 @@ from typing import Literal, Protocol
 
 from edgefusion.core.errors import EdgeFusionError, InputError
 from edgefusion.core.frames import Form, Frame
-from edgefusion.core.rig import Policy
+from edgefusion.core.rig import Rig
 from edgefusion.recordings.pairing import Side
 from runtime.capture.base import Camera, CameraLostError, StreamEndError
+from runtime.capture.readings import ByteOrderError, check_byte_order
 
 State = Literal["starting", "live", "frozen", "lost", "reconnecting", "ended"]
 """What a camera does: not begun yet; frames come; the same picture comes (the shutter is closed); none came for
@@ -63,16 +64,17 @@ class CameraThread(threading.Thread):
         side: which camera.
         camera: not yet open.
         receiver: whom to tell.
-        policy: of rig.toml: when it is lost, how long to wait between attempts at most.
+        settings: of the rig: when a camera is lost, how long to wait between attempts at most, the bits of a reading.
     """
 
-    def __init__(self, side: Side, camera: Camera, *, receiver: Receiver, policy: Policy) -> None:
+    def __init__(self, side: Side, camera: Camera, *, receiver: Receiver, settings: Rig) -> None:
         super().__init__(name=f"{side} camera", daemon=True)
         self._side, self._camera, self._receiver = side, camera, receiver
+        policy = settings.policy
         self._silent_s = SILENT_FOR * policy.lost_after_s
         self._healthy_s, self._longest_s = policy.lost_after_s, policy.reconnect_s
         self._retry_s = FIRST_RETRY_S / 2
-        self._first = True
+        self._first, self._bits, self._checked = True, settings.thermal.bits, False
         self._stop_asked = threading.Event()
 
     def stop(self) -> None:
@@ -98,6 +100,8 @@ class CameraThread(threading.Thread):
         except StreamEndError:
             self._receiver.ended(self._side)
             return False
+        except ByteOrderError:
+            raise
         except EdgeFusionError as error:
             if self._first and not isinstance(error, CameraLostError):
                 raise
@@ -123,10 +127,22 @@ class CameraThread(threading.Thread):
                     raise
                 continue
             if frame is not None:
+                self._check(frame)
                 self._receiver.take(self._side, frame)
                 damaged, heard_s = 0, time.monotonic()
             elif time.monotonic() > heard_s + self._silent_s:
                 raise CameraLostError(f"no frame for {self._silent_s:g} s", where=self._side)
+
+    def _check(self, frame: Frame) -> None:
+        """Look at the first frame: one of the wrong byte order would be noise, and a recording of it as well."""
+        if self._checked:
+            return
+        self._checked = True
+        try:
+            check_byte_order(frame, bits=self._bits)
+        except ByteOrderError:
+            frame.release()
+            raise
 
     def _lose(self, error: EdgeFusionError, after_s: float) -> None:
         """Close it. The wait before the next attempt doubles, unless this one lasted for a while."""

@@ -11,6 +11,7 @@ from edgefusion.core.rig import Rig
 from edgefusion.recordings.pairing import SIDES, Side
 from runtime.capture.base import Camera
 from runtime.latency import LatencyHistogram
+from runtime.report.schema import Since
 from runtime.sync.cameras import CameraThread, stop_all
 from runtime.sync.exchange import Arrived, Changed, Exchange, unheard
 from runtime.sync.moments import Moment
@@ -35,7 +36,7 @@ class LiveRig:
         RigError: on entering: a camera does not offer what rig.toml asks for.
     """
 
-    paced = True
+    since: Since = "exposure"
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class LiveRig:
         self._cameras = cameras
         self._exchange = Exchange(settings, wake=wake, changed=changed)
         self._threads = [
-            CameraThread(side, cameras[side], receiver=self._exchange, policy=settings.policy) for side in SIDES
+            CameraThread(side, cameras[side], receiver=self._exchange, settings=settings) for side in SIDES
         ]
 
     def __enter__(self) -> LiveRig:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from runtime.report.figures import main_meters, total_rails
+from runtime.report.figures import main_meters
 from runtime.report.numbers import short
 from runtime.report.page.chart import LEFT, RIGHT, Chart, Key, colour, drawing
 from runtime.report.page.svg import ROW_PX, Axis, Point, band, below, beside, legend, line, path, tag, upper
@@ -54,7 +54,7 @@ class Panel:
 def stack(meter: Meter, timeline: Timeline) -> tuple[list[Layer], list[float | None]]:
     """What to stack, and the total: a total's parts with what they leave of it, or the rails that are summed."""
     seconds = timeline.seconds
-    totals = total_rails(meter)
+    totals = meter.total_rails
     total = [_sum([_watts(second, meter, name) for name in totals]) if totals else None for second in seconds]
     parts = [rail.name for rail in meter.rails if rail.name != meter.total] if meter.total else totals
     layers = [Layer(name, colour(n), [_watts(one, meter, name) for one in seconds]) for n, name in enumerate(parts)]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from runtime.report.figures import percentile
+from runtime.report.figures import WORK, percentile
 from runtime.report.numbers import percent, short, whole
 from runtime.report.page.chart import RIGHT, Chart, Key, colour, drawing
 from runtime.report.page.svg import Axis, Mark, below, marked, path, rect, rows_of, text, with_room
 from runtime.report.schema import Histogram, RunRecord
-from runtime.report.verdict import WORK, period_ms, stage_means
+from runtime.report.verdict import period_ms, stage_means
 
 START = 96
 ROW_PX, BAR_PX = 30, 18

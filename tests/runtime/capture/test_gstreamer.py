@@ -71,6 +71,22 @@ def drain(camera: GStreamerCamera) -> int:
     return count
 
 
+UNWINDERS = """
+import ctypes
+from runtime.capture import gst
+gst.library()
+of_all, of_gcc = (ctypes.CDLL(name)._Unwind_RaiseException for name in (None, "libgcc_s.so.1"))
+print(*(ctypes.cast(each, ctypes.c_void_p).value for each in (of_all, of_gcc)))
+"""
+
+
+@needs_gstreamer
+def test_exceptions_of_other_libraries_are_still_thrown_by_gcc() -> None:
+    done = subprocess.run([sys.executable, "-c", UNWINDERS], capture_output=True, text=True, timeout=60, check=True)
+    used, meant = done.stdout.split()
+    assert used == meant  # and not libunwind's, which GStreamer brings along
+
+
 @needs_gstreamer
 @pytest.mark.parametrize(
     ("pixel_format", "expected"),

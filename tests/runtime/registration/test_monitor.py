@@ -26,7 +26,7 @@ from runtime.pipeline.lane import Lane
 from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.stream import PairStream
 from runtime.registration.monitor import Monitor
-from runtime.registration.worker import NICENESS, Worker
+from runtime.registration.worker import Worker
 from runtime.sync.moments import Moment
 
 SIZE, FPS, PATIENCE_S = (320, 240), 20.0, 60.0
@@ -251,7 +251,7 @@ def test_the_worker_gives_way_to_everything() -> None:
         assert found.doubt
         assert found.cpu_s > 0
         (process,) = children()
-        assert process.nice() == NICENESS
+        assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
     finally:
         worker.close()
     assert children() == []
