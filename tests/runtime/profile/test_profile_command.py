@@ -52,7 +52,7 @@ def rows(result: Result, code: int = 0) -> dict[str, dict[str, Any]]:
 
 def records(out: Path) -> dict[str, int]:
     """Finished runs, and when each was written."""
-    names = [path for path in out.glob("*.json") if path.name not in ("profile.json", "summary.json")]
+    names = [path for path in out.glob("[!.]*.json") if path.name not in ("profile.json", "summary.json")]
     return {path.stem: path.stat().st_mtime_ns for path in names}
 
 
