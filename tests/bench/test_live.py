@@ -28,6 +28,7 @@ from runtime.latency import LatencyHistogram
 pytestmark = pytest.mark.slow
 
 SIZE, THERMAL_SIZE, PERIOD = (640, 480), (320, 256), 30
+PAIRS = 10
 CHECKER = Path(__file__).parents[1] / "support" / "ring_checker.py"
 
 
@@ -45,8 +46,8 @@ def rig_toml(folder: Path, name: str, *, options: str = "") -> Path:
     return path
 
 
-def run_live(path: Path, frames: int, *, precision: str = "int8") -> dict:
-    words = ["run", "--rig", str(path), "--frames", str(frames), "--precision", precision, "--json"]
+def run_live(path: Path, frames: int, *more: str) -> dict:
+    words = ["run", "--rig", str(path), "--frames", str(frames), "--precision", "int8", "--json", *more]
     done = subprocess.run(
         [sys.executable, "-m", "edgefusion.cli", *words], capture_output=True, text=True, timeout=300, check=True
     )
@@ -76,6 +77,19 @@ def test_every_stage_with_a_reader_that_checks_every_frame(ring: str, tmp_path: 
     assert {found[wrong] for wrong in ("disordered", "overwritten", "wrong")} == {0}
     assert overhead <= 1.0
     assert record["fps"] >= 150
+
+
+def test_recording_costs_less_than_a_hundredth_of_the_frame_rate(ring: str, tmp_path: Path) -> None:
+    path = rig_toml(tmp_path, ring, options=",pace=0")
+    kinds = {"with": ("--record", str(tmp_path / "run.json")), "without": ()}
+    pairs = []
+    for number in range(PAIRS):
+        fps = {kind: run_live(path, 2500, *kinds[kind])["fps"] for kind in sorted(kinds, reverse=bool(number % 2))}
+        pairs.append(fps["with"] / fps["without"])
+    draws = np.random.default_rng(0).choice(pairs, (1000, PAIRS))
+    low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
+    print(f"\nrecorded and not, in turns: {np.median(pairs) - 1:+.2%} fps (95 %: {low - 1:+.2%} to {high - 1:+.2%})")
+    assert np.median(pairs) > 0.99
 
 
 @dataclass
