@@ -5,7 +5,8 @@ PYTHONS ?= 3.10 3.12
 EXTRAS ?= test
 BIN = .venv/bin
 ALL = .venv-all/bin
-PYTEST = -m pytest --junitxml=build/junit-$@.xml
+PARALLEL ?= logical
+PYTEST = -m pytest -n $(PARALLEL) --dist loadfile --benchmark-disable --junitxml=build/junit-$@.xml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help demo test test-all test-pythons aarch64 dist wheelhouse hardware-check bench lint types check clean
@@ -20,8 +21,8 @@ demo: .venv/base  ## fuse the simulated night drive into out/
 test: .venv/test  ## the default test suite
 	$(BIN)/python $(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered
 
-test-all: .venv-all/all  ## every test, with the training, quantization and RTX rooms
-	$(ALL)/python $(PYTEST)
+test-all: .venv-all/all  ## every test but those of speed, with the training, quantization and RTX rooms
+	$(ALL)/python $(PYTEST) -m "not speed"
 
 test-pythons:  ## the default suite on the other supported Pythons that are installed
 	@for version in $(PYTHONS); do .ci/test-python $$version || exit 1; done
@@ -39,8 +40,8 @@ wheelhouse: dist  ## download all of it into wheelhouse/cp310 (JetPack 6) and cp
 hardware-check: .venv-hardware/$(EXTRAS)  ## on a Jetson or RTX machine: run what needs it, write hardware-check.json
 	.venv-hardware/bin/python tests/hardware/check.py hardware-check.json
 
-bench: .venv/test  ## measure every stage
-	$(BIN)/python -m pytest tests/bench --benchmark-only -m "" -s
+bench: .venv/test  ## measure every stage, and what one thing costs beside another; on a machine that does nothing else
+	$(BIN)/python -m pytest tests/bench -s
 
 lint: .venv/test  ## ruff and import-linter
 	$(BIN)/ruff check .

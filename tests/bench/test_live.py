@@ -25,7 +25,7 @@ from runtime.capture.simulated import SimulatedRig
 from runtime.fusion import Fusion, open_fusion
 from runtime.latency import LatencyHistogram
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.speed]
 
 SIZE, THERMAL_SIZE, PERIOD = (640, 480), (320, 256), 30
 PAIRS = 10
@@ -40,8 +40,7 @@ def rig_toml(folder: Path, name: str, *, options: str = "") -> Path:
         f'name = "{name}"\nregistration = {registration}\n'
         f'[visible]\nsize_px = [640, 480]\nformat = "NV12"\n{camera}'
         f'[thermal]\nsize_px = [320, 256]\nformat = "Y16"\nbits = 14\n{camera}'
-        + "[drift]\nwatch = false\n"  # on two cores its process is felt in one frame of 45
-        + f'[[output]]\nto = "ring:{name}"\n'
+        f'[[output]]\nto = "ring:{name}"\n'
     )
     return path
 

@@ -66,6 +66,7 @@ def median_ms(call: Callable[[], None]) -> float:
     return 1e3 * statistics.median(times)
 
 
+@pytest.mark.speed
 @pytest.mark.slow
 @pytest.mark.parametrize(("size", "thermal"), [((640, 480), (320, 256)), ((1280, 720), (640, 512))])
 def test_the_table_is_faster(size: tuple[int, int], thermal: tuple[int, int]) -> None:

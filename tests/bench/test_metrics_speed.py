@@ -51,6 +51,7 @@ def test_duration(implementation: Any, scene: list[NDArray[np.uint8]], benchmark
     benchmark.pedantic(implementation, (fused,), {"visible": visible, "thermal": thermal}, rounds=3, warmup_rounds=1)
 
 
+@pytest.mark.speed
 @pytest.mark.slow
 def test_ten_times_as_fast_as_the_definitions(scene: list[NDArray[np.uint8]]) -> None:
     fused, visible, thermal = scene

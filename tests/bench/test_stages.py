@@ -59,6 +59,7 @@ def test_stage(benchmark, stage: str) -> None:
     benchmark(stages(fusion, pair)[stage])
 
 
+@pytest.mark.speed
 @pytest.mark.parametrize("registered", [True, False], ids=["registered GREY", "warped Y16"])
 def test_pack_and_unpack_against_a_memcpy_of_the_same_bytes(registered: bool) -> None:
     fusion, pair = ready(registered=registered)
@@ -83,6 +84,7 @@ def test_pack_and_unpack_against_a_memcpy_of_the_same_bytes(registered: bool) ->
     assert (pack + unpack) / copy <= (4 if registered else 8)
 
 
+@pytest.mark.speed
 def test_time_grows_with_the_number_of_pixels() -> None:
     times = []
     for size in SIZES:
@@ -96,6 +98,7 @@ def test_time_grows_with_the_number_of_pixels() -> None:
     assert growth < 1.6 * pixels[2] / pixels[1]
 
 
+@pytest.mark.speed
 def test_execute_in_the_narrow_precision_is_no_slower_than_in_f32() -> None:
     (narrow, _), (wide, _) = ready(precision="fp16"), ready(precision="fp32")
     fast, exact = best_ms(narrow.execute, wide.execute)

@@ -23,7 +23,7 @@ from runtime.pipeline.stream import PairStream
 from runtime.pipeline.turn import Turn, untimed
 from runtime.trace import Trace
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.speed]
 ROUNDS, FRAMES = 40, 60
 
 
