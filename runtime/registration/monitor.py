@@ -75,7 +75,7 @@ class Monitor:
         self._asked_s = self._begin_s = time.monotonic()
         self._rest_s = 0.0
         self._cpu_s = 0.0
-        self._over = threading.Event()
+        self._over, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"drift of {name}", daemon=True)
         self.due = False
         self.used: Matrix = np.eye(3)
@@ -87,6 +87,7 @@ class Monitor:
 
     def __exit__(self, *reason: object) -> None:
         self._over.set()
+        self._wake.set()
         self._thread.join()
         self._worker.close()
 
@@ -107,6 +108,7 @@ class Monitor:
         size = forms[0][1]
         planes = self._fusion.packed(chosen(size[0]))
         self._sample, self.due = Sample(planes, size, forms, self.used, time.monotonic()), False
+        self._wake.set()  # at once, while the loop waits for its next frame
 
     def status(self) -> dict[str, Any]:
         """``Watch.status`` and ``cpu``: the share of one processor that measuring takes."""
@@ -117,7 +119,9 @@ class Monitor:
         return {**watch.status(), "cpu": round(share, 4)}
 
     def _run(self) -> None:
-        while not self._over.wait(TICK_S):
+        while not self._over.is_set():
+            self._wake.wait(TICK_S)
+            self._wake.clear()
             now_s = time.monotonic()
             if self._sample is not None:
                 self._measure(self._sample)
