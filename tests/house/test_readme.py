@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -53,6 +54,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "rig.toml").write_text(rig_toml((3, 2)))
     write_folder(folder / "data" / "pairs" / "roadscene", ["a"], size=(160, 132))
     (folder / "data" / "splits.json").write_text('{"train": {"roadscene": ["a"]}}')
+    shutil.copytree(ROOT / "docs" / "runs", folder / "docs" / "runs")
     (folder / "run.json").write_text(records.complete().model_dump_json(by_alias=True))
     return folder
 
