@@ -45,22 +45,24 @@ class _Sampler:
     def __init__(self, values: Stack, blur_px: float) -> None:
         count, side, _ = values.shape
         self.middle = side // 2
-        smooth = [cv2.GaussianBlur(each, (0, 0), blur_px) for each in values] if blur_px else list(values)
-        padded = [cv2.copyMakeBorder(each, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REPLICATE) for each in smooth]
-        self.atlas = np.concatenate(padded).astype(np.float32)
+        if blur_px:
+            spread = cv2.GaussianBlur(np.eye(side, dtype=np.float32), (1, 0), blur_px, sigmaY=blur_px)
+            values = np.asarray(spread @ values @ spread.T)
+        padded = np.pad(values, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)), mode="edge")
+        self.atlas = padded.reshape(-1, side + 2 * MARGIN)
         self.rows = np.arange(count) * (side + 2 * MARGIN)
 
     def at(self, shifts: Matrix) -> Matrix:
-        """[B] values at shifts [B, 2]; beyond a surface, its edge's."""
+        """[N, B] values at shifts [N, B, 2]; beyond a surface, its edge's."""
         places = np.clip(shifts, -self.middle - 1, self.middle + 1) + MARGIN + self.middle
-        x, y = places[:, 0], places[:, 1] + self.rows
-        sampled = cv2.remap(self.atlas, x.astype(np.float32)[None], y.astype(np.float32)[None], cv2.INTER_CUBIC)
-        return np.asarray(sampled[0], np.float64)
+        x, y = places[..., 0], places[..., 1] + self.rows
+        sampled = cv2.remap(self.atlas, x.astype(np.float32), y.astype(np.float32), cv2.INTER_CUBIC)
+        return np.asarray(sampled, np.float64)
 
     def near(self, shifts: Matrix) -> tuple[Matrix, Matrix, Matrix]:
         """Values [B], slopes [B, 2] and curvatures [B, 2, 2] at shifts [B, 2]."""
         steps = STEP_PX * np.stack(np.meshgrid((-1, 0, 1), (-1, 0, 1)), -1).reshape(9, 1, 2)
-        v = [self.at(shifts + step) for step in steps]
+        v = self.at(shifts + steps)
         slopes = np.stack([v[5] - v[3], v[7] - v[1]], axis=1) / (2 * STEP_PX)
         across, down = v[5] - 2 * v[4] + v[3], v[7] - 2 * v[4] + v[1]
         mixed = (v[8] - v[6] - v[2] + v[0]) / 4
