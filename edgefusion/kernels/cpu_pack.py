@@ -62,20 +62,60 @@ def _load_thermal(thermal, swapped, y, width, low, scale, row):
             row[x] = _normalise(line[x], low, scale)
 
 
+@compiled
+def _kept(u, v, ahead, columns, rows):
+    """A thermal point as the table keeps it: index of the top-left neighbour, and 8-bit fractions."""
+    last_x, last_y = columns - 1, rows - 1
+    px, py = min(max(u, 0.0), last_x), min(max(v, 0.0), last_y)
+    left, top = min(int(px), columns - 2), min(int(py), rows - 2)
+    right, down = min(int((px - left) * 256 + 0.5), 255), min(int((py - top) * 256 + 0.5), 255)
+    seen = ahead and abs(u - px) <= 0.5 and abs(v - py) <= 0.5
+    return (0 if seen else UNSEEN) | (top * columns + left), right << 8 | down
+
+
 @freed
 def locate(h, columns, rows, at, fraction):
-    """Where each visible pixel falls in the thermal image: index of the top-left neighbour, and 8-bit fractions."""
-    last_x, last_y = columns - 1, rows - 1
+    """Where each visible pixel falls in the thermal image, by a homography."""
     for y in range(at.shape[0]):
         for x in range(at.shape[1]):
             w = h[2, 0] * x + h[2, 1] * y + h[2, 2]
             u, v = (h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w, (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w
-            px, py = min(max(u, 0.0), last_x), min(max(v, 0.0), last_y)
-            left, top = min(int(px), columns - 2), min(int(py), rows - 2)
-            right, down = min(int((px - left) * 256 + 0.5), 255), min(int((py - top) * 256 + 0.5), 255)
-            seen = w > 0 and abs(u - px) <= 0.5 and abs(v - py) <= 0.5
-            at[y, x] = (0 if seen else UNSEEN) | (top * columns + left)
-            fraction[y, x] = right << 8 | down
+            at[y, x], fraction[y, x] = _kept(u, v, w > 0, columns, rows)
+
+
+@compiled
+def _among(place, last):
+    """A place among nodes, within them: the node before it, and how far it is from there to the next."""
+    place = place if place > 0.0 else 0.0  # also what is no number
+    place = place if place < last else last
+    first = min(int(place), last - 1)
+    return first, place - first
+
+
+@compiled
+def _bend(nodes, place, x, y):
+    """How far the lenses displace what a visible pixel shows."""
+    w = place[2, 0] * x + place[2, 1] * y + place[2, 2]
+    column, right = _among((place[0, 0] * x + place[0, 1] * y + place[0, 2]) / w, nodes.shape[1] - 1)
+    row, down = _among((place[1, 0] * x + place[1, 1] * y + place[1, 2]) / w, nodes.shape[0] - 1)
+    a, b = (1 - right) * (1 - down), right * (1 - down)
+    c, d = (1 - right) * down, right * down
+    near, far = nodes[row], nodes[row + 1]
+    u = a * near[column, 0] + b * near[column + 1, 0] + c * far[column, 0] + d * far[column + 1, 0]
+    v = a * near[column, 1] + b * near[column + 1, 1] + c * far[column, 1] + d * far[column + 1, 1]
+    return u, v
+
+
+@freed
+def locate_bent(h, nodes, place, columns, rows, at, fraction):
+    """Where each visible pixel falls in the thermal image, by a homography and the bend added to it."""
+    for y in range(at.shape[0]):
+        for x in range(at.shape[1]):
+            w = h[2, 0] * x + h[2, 1] * y + h[2, 2]
+            du, dv = _bend(nodes, place, x, y)
+            u = (h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w + du
+            v = (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w + dv
+            at[y, x], fraction[y, x] = _kept(u, v, w > 0, columns, rows)
 
 
 @compiled

@@ -27,6 +27,7 @@ from edgefusion.core.bundle import load_bundle
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import RunError
 from edgefusion.core.frames import Form, Frame, FramePair, PixelFormat, Pixels
+from edgefusion.core.geometry import Registration
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import Unpack
 from edgefusion.kernels.inputs import InputPacker
@@ -107,7 +108,7 @@ class Machine:
 
     def fusion(self) -> CudaFusion:
         return CudaFusion(
-            load_bundle(), find_device("agx-orin-64"), precision="fp16", registration=lambda *_: WARP, bits=14
+            load_bundle(), find_device("agx-orin-64"), precision="fp16", registration=lambda *_: Registration(WARP), bits=14
         )  # fmt: skip
 
 
@@ -160,7 +161,7 @@ class Expected:
 
     def __init__(self) -> None:
         self.packer = InputPacker(
-            AgcSpec(**load_bundle().manifest.agc.model_dump()), registration=lambda *_: WARP, bits=14
+            AgcSpec(**load_bundle().manifest.agc.model_dump()), registration=lambda *_: Registration(WARP), bits=14
         )
         self.unpack, self.x = Unpack(FORMS[0]), np.zeros((32, 2, 4), np.float32)
         self.rgb = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
@@ -277,7 +278,7 @@ def test_rigs_share_one_engine_and_nothing_else(machine: Machine) -> None:
     stream, expected = pairs(mapped), Expected()
     step(first, stream[0], output(mapped))
     loads = len(machine.loads)
-    second = first.beside(registration=lambda *_: WARP, bits=14)
+    second = first.beside(registration=lambda *_: Registration(WARP), bits=14)
     rgb, other = output(mapped), output(mapped)
     expected.fused(stream[0])
     step(second, stream[2], other)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scenes import Size, noise_pair
 
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, FramePair, PixelFormat, Pixels
+from edgefusion.core.geometry import Registration
 from edgefusion.kernels.layout import tensor_size
 
 WARP = np.array([[0.6, 0.04, 1.0], [-0.04, 0.63, 1.0], [1e-4, 1e-4, 1.0]])
@@ -90,7 +91,7 @@ def run(case: Case) -> dict[str, npt.NDArray[np.generic]]:
     visible, thermal = words(case.pair.visible.pixels), words(case.pair.thermal.pixels)
     low, high = case.range
     x, first, second = (np.full((32, *case.shape), -1, case.dtype) for _ in range(3))
-    pack = cuda.Pack(*forms, registration=case.registration, bits=14)
+    pack = cuda.Pack(*forms, registration=Registration(case.registration), bits=14)
     pack(visible, thermal, x, low=low, high=high)
     histogram, again = np.zeros(pack.bins, np.uint32), np.zeros(pack.bins, np.uint32)
     pack.take_histogram(histogram)

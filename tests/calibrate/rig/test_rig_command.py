@@ -135,7 +135,7 @@ def test_targetless(edgefusion: Edgefusion, drive: Path, tmp_path: Path) -> None
     words = ("--recording", drive, "--targetless", "--out", tmp_path / "rig.toml", "--html", tmp_path / "page.html")
     result = edgefusion("calibrate", "rig", *words)
     assert result.exit_code == 0, result.output
-    found = load_rig(tmp_path / "rig.toml").registration_for((640, 480), (320, 256))
+    found = load_rig(tmp_path / "rig.toml").registration_for((640, 480), (320, 256)).matrix
     middle = np.array([320.0, 240.0, 1.0])
     ends = [matrix @ middle / (matrix @ middle)[2] for matrix in (found, SimulatedRig(seed=2).registration)]
     assert np.linalg.norm(ends[0] - ends[1]) < 3

@@ -33,8 +33,8 @@ def written(tmp_path: Path, text: str) -> Path:
 def test_a_rig_gives_the_registration_for_frames_of_any_size(tmp_path: Path) -> None:
     rig = load_rig(written(tmp_path, RIG))
     assert rig.thermal.bits == 14
-    np.testing.assert_allclose(rig.registration_for((640, 480), (320, 256))[:2, 2], [1, 2])
-    np.testing.assert_allclose(rig.registration_for((1280, 960), (320, 256))[0, 0], 0.25)
+    np.testing.assert_allclose(rig.registration_for((640, 480), (320, 256)).matrix[:2, 2], [1, 2])
+    np.testing.assert_allclose(rig.registration_for((1280, 960), (320, 256)).matrix[0, 0], 0.25)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from scenes import frame, noise, noise_pair
 
 from edgefusion.core.errors import InputError
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, PixelFormat
+from edgefusion.core.geometry import Registration
 from edgefusion.kernels.cpu import Pack, Unpack, to_rgb
 from edgefusion.kernels.layout import tensor_size
 
@@ -34,7 +35,7 @@ def packed(visible: PixelFormat, thermal: PixelFormat, sizes, registration, seed
     pair = noise_pair(visible, thermal, sizes, seed)
     width, height = tensor_size(sizes[0])
     x = np.full((32, height // 4, width // 4), np.nan, np.float32)
-    pack = Pack((visible, sizes[0]), (thermal, sizes[1]), registration=registration, bits=bits)
+    pack = Pack((visible, sizes[0]), (thermal, sizes[1]), registration=Registration(registration), bits=bits)
     pack(pair, x, low=low, high=high)
     return pair, x, pack
 
@@ -135,7 +136,7 @@ def test_to_rgb_leaves_rgb_as_it_is() -> None:
 
 
 def test_a_frame_of_another_size_is_refused() -> None:
-    pack = Pack((PixelFormat.GREY, (32, 32)), (PixelFormat.GREY, (32, 32)), registration=np.eye(3))
+    pack = Pack((PixelFormat.GREY, (32, 32)), (PixelFormat.GREY, (32, 32)), registration=Registration(np.eye(3)))
     pair = noise_pair(PixelFormat.GREY, PixelFormat.GREY, ((32, 36), (32, 32)))
     with pytest.raises(InputError, match="32x36, the ones before it were GREY 32x32"):
         pack(pair, np.zeros((32, 8, 8), np.float32), low=0, high=1)
@@ -143,4 +144,4 @@ def test_a_frame_of_another_size_is_refused() -> None:
 
 def test_no_kernel_for_colour_thermal() -> None:
     with pytest.raises(InputError, match="no kernel packs"):
-        Pack((PixelFormat.GREY, (32, 32)), (PixelFormat.RGB24, (32, 32)), registration=np.eye(3))
+        Pack((PixelFormat.GREY, (32, 32)), (PixelFormat.RGB24, (32, 32)), registration=Registration(np.eye(3)))

@@ -12,6 +12,7 @@ from clips import CLIPS
 from drifting import FPS, Drive, apart_px, clip, ramp, shift
 
 from edgefusion.core.frames import FramePair
+from edgefusion.core.geometry import Registration
 from edgefusion.core.rig import Drift
 from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
 
@@ -83,7 +84,7 @@ def simulated(settings: Drift, seconds: float, path=lambda at_s: (0.0, 0.0), see
     source = OnDemand(seed, fog)
     scale = source.rig.registration[0, 0]
     drive = Drive(
-        settings, path, registration=lambda visible, thermal: source.rig.registration, bits=THERMAL_BITS, scale=scale
+        settings, path, registration=lambda visible, thermal: Registration(source.rig.registration), bits=THERMAL_BITS, scale=scale
     )  # fmt: skip
     source.go(drive, seconds)
     return drive
