@@ -98,6 +98,7 @@ def test_a_refusal_writes_no_rig_but_a_page_that_shows_the_best_frames(edgefusio
         (("--target", TARGET, "--targetless"), "one of --target and --targetless is needed"),
         (("--target", "circles"), "--target circles"),
         (("--target", TARGET, "--baseline", "63"), "--baseline 63"),
+        (("--target", TARGET, "--model", "lens"), "--model is for --targetless"),
     ],
 )
 def test_words_that_make_no_sense(
