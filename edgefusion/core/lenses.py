@@ -23,9 +23,6 @@ AGREEING_PX = 0.1
 """A registration that differs by more from what its lenses imply, on average, was not made with them. Rounding and another
 version of the least squares stay below a hundredth."""
 
-STEP = 1e-4
-"""Between two directions by which is told which way round a lens's polynomial shows them."""
-
 
 @dataclass(frozen=True)
 class Lens:
@@ -60,6 +57,13 @@ class Lens:
     def resized(self, size_px: Size) -> Lens:
         """The same camera's images at another size."""
         return Lens(size_px, resize_map(self.size_px, size_px) @ self.matrix, self.distortion)
+
+    @property
+    def reach(self) -> float:
+        """How far from the axis, as a tangent, a direction may be; beyond, the polynomial turns back into the image."""
+        k1, k2, _, _, k3 = self.distortion
+        turns = np.roots([7 * k3, 5 * k2, 3 * k1, 1])
+        return float(np.sqrt(min((turn.real for turn in turns if np.isreal(turn) and turn.real > 0), default=np.inf)))
 
     @property
     def grid(self) -> Doubles:
@@ -100,14 +104,11 @@ class Geometry:
         return self.thermal.pixels(ahead)
 
     def seen_points(self, points_px: Doubles, distance_m: float) -> Doubles:
-        """``thermal_points``; NaN behind thermal, and so far beyond its image that its lens's polynomial turns back."""
+        """``thermal_points``; NaN behind thermal, and beyond its lens's ``reach``."""
         ahead = self.visible.rays(points_px) @ self.rotation.T + self.translation_m / distance_m
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ahead = np.where(ahead[:, 2:] > 0, ahead / ahead[:, 2:], np.nan)
-        moves = STEP * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]])
-        seen, right, down = (self.thermal.pixels(ahead + move) for move in moves)
-        (a, b), (c, d) = (right - seen).T, (down - seen).T
-        return np.asarray(np.where((a * d - b * c > 0)[:, None], seen, np.nan))
+        away = np.hypot(ahead[:, 0], ahead[:, 1])
+        shown = (ahead[:, 2] > 0) & (away < self.thermal.reach * ahead[:, 2])
+        return np.where(shown[:, None], self.thermal.pixels(ahead), np.nan)
 
     def resized(self, visible: Size, thermal: Size) -> Geometry:
         """The same for other image sizes."""
@@ -116,7 +117,7 @@ class Geometry:
     def overlap(self, distance_m: float) -> tuple[Doubles, Doubles]:
         """Visible pixels all over what thermal sees too at a distance, [N, 2], and where they lie in thermal."""
         grid = self.visible.grid
-        seen = self.thermal_points(grid, distance_m)
+        seen = self.seen_points(grid, distance_m)
         inside = ((seen >= 0) & (seen <= np.array(self.thermal.size_px) - 1)).all(axis=1)
         return grid[inside], seen[inside]
 
