@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.gpu, pytest.mark.jetson]
 
 SIZE, THERMAL_SIZE = (640, 480), (320, 256)
-WARP = np.array([[0.5, 0.004, 1.0], [-0.004, 0.53, 1.0], [1e-6, 1e-6, 1.0]])
+WARP = Registration(np.array([[0.5, 0.004, 1.0], [-0.004, 0.53, 1.0], [1e-6, 1e-6, 1.0]]))
 
 
 @pytest.fixture(scope="module")
 def fusion(bundle: Bundle) -> Iterator[CudaFusion]:
     from runtime.cuda_fusion import CudaFusion
 
-    made = CudaFusion(bundle, find_device("auto"), precision="fp16", registration=lambda *_: Registration(WARP), bits=14)
+    made = CudaFusion(bundle, find_device("auto"), precision="fp16", registration=lambda *_: WARP, bits=14)
     yield made
     made.close()
 
@@ -59,7 +59,7 @@ def pair_of(visible: PixelFormat, thermal: PixelFormat, seed: int = 0) -> FrameP
 def test_pack_and_unpack_are_those_of_the_cpu(
     fusion: CudaFusion, bundle: Bundle, visible: PixelFormat, thermal: PixelFormat
 ) -> None:
-    packer = InputPacker(AgcSpec(**bundle.manifest.agc.model_dump()), registration=lambda *_: Registration(WARP), bits=14)
+    packer = InputPacker(AgcSpec(**bundle.manifest.agc.model_dump()), registration=lambda *_: WARP, bits=14)
     x, rgb, expected = np.zeros((32, SIZE[1] // 4, SIZE[0] // 4), np.float32), output(), np.zeros_like(output())
     fusion.prepare(*_frames(pair_of(visible, thermal)))
     fusion.forget()
@@ -96,7 +96,7 @@ def test_nothing_is_copied_and_the_enqueue_is_a_graph(fusion: CudaFusion) -> Non
 
 
 def test_rigs_in_turn_do_not_disturb_each_other(fusion: CudaFusion) -> None:
-    second = fusion.beside(registration=lambda *_: Registration(WARP), bits=14)
+    second = fusion.beside(registration=lambda *_: WARP, bits=14)
     mine, other = pair_of(PixelFormat.NV12, PixelFormat.GREY, 1), pair_of(PixelFormat.NV12, PixelFormat.GREY, 2)
     alone = fusion.fuse(mine).copy()
     second.fuse(other)

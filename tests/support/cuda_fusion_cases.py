@@ -27,7 +27,7 @@ from edgefusion.core.bundle import load_bundle
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import RunError
 from edgefusion.core.frames import Form, Frame, FramePair, PixelFormat, Pixels
-from edgefusion.core.geometry import Registration
+from edgefusion.core.geometry import Bend, Registration
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import Unpack
 from edgefusion.kernels.inputs import InputPacker
@@ -41,7 +41,10 @@ SIZE, THERMAL_SIZE = (14, 6), (9, 7)
 FORMS = (PixelFormat.YUYV, SIZE), (PixelFormat.GREY, THERMAL_SIZE)
 DEEP = (PixelFormat.YUYV, SIZE), (PixelFormat.Y16, THERMAL_SIZE)
 """With a histogram, which takes the simulator a while."""
-WARP = np.array([[0.6, 0.02, 0.5], [-0.02, 0.7, 1.0], [0, 0, 1.0]])
+WARP = Registration(
+    np.array([[0.6, 0.02, 0.5], [-0.02, 0.7, 1.0], [0, 0, 1.0]]),
+    Bend(np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, -1.0], [-1.0, 0.5]]]), np.diag([0.03, 0.04, 1.0])),
+)
 Forms = tuple[Form, Form]
 INT8 = [{"Name": "c", "LayerType": "CaskConvolution", "Inputs": [{"Format/Datatype": "Row major Int8 format"}]}]
 HALF = np.float16
@@ -108,7 +111,7 @@ class Machine:
 
     def fusion(self) -> CudaFusion:
         return CudaFusion(
-            load_bundle(), find_device("agx-orin-64"), precision="fp16", registration=lambda *_: Registration(WARP), bits=14
+            load_bundle(), find_device("agx-orin-64"), precision="fp16", registration=lambda *_: WARP, bits=14
         )  # fmt: skip
 
 
@@ -161,7 +164,7 @@ class Expected:
 
     def __init__(self) -> None:
         self.packer = InputPacker(
-            AgcSpec(**load_bundle().manifest.agc.model_dump()), registration=lambda *_: Registration(WARP), bits=14
+            AgcSpec(**load_bundle().manifest.agc.model_dump()), registration=lambda *_: WARP, bits=14
         )
         self.unpack, self.x = Unpack(FORMS[0]), np.zeros((32, 2, 4), np.float32)
         self.rgb = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
@@ -278,7 +281,7 @@ def test_rigs_share_one_engine_and_nothing_else(machine: Machine) -> None:
     stream, expected = pairs(mapped), Expected()
     step(first, stream[0], output(mapped))
     loads = len(machine.loads)
-    second = first.beside(registration=lambda *_: Registration(WARP), bits=14)
+    second = first.beside(registration=lambda *_: WARP, bits=14)
     rgb, other = output(mapped), output(mapped)
     expected.fused(stream[0])
     step(second, stream[2], other)
