@@ -54,7 +54,7 @@ def describe(result: Result, out: Path, page: Path | None) -> str:
         f" off in visible, {thermal:.2f} in thermal, {both:.2f} as one rig",
         f"thermal is {1e3 * geometry.baseline_m:.1f} mm from visible and turned by {geometry.turn_deg:.2f} degrees",
         f"registration for {result.reference_m:g} m, uncertain by {result.uncertainty_px:.2f} px;"
-        f" bent by {result.lens_px[0]:.1f} px, at most {result.lens_px[1]:.1f}, as the lenses are",
+        f" it follows the lenses, which bend it by {result.lens_px[0]:.1f} px, at most {result.lens_px[1]:.1f}",
         f"parallax: {', '.join(parallax_words(each) for each in result.parallax if each.distance_m in SHOWN_M)}",
         *[f"caution: {sentence}" for sentence in result.cautions],
         f"rig: {out}",

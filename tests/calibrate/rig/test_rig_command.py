@@ -60,6 +60,7 @@ def test_it_says_what_it_found_and_writes_the_rig_and_the_page(
     words = ("--recording", board, "--target", TARGET, "--out", tmp_path / "rig.toml", "--html", tmp_path / "page.html")
     result = edgefusion("calibrate", "rig", *words, "--baseline", "63mm")
     assert result.exit_code == 0, result.output
+    assert "it follows the lenses, which bend it by" in result.stdout
     assert "parallax: at 1 m: 28." in result.stdout
     assert result.stdout.endswith(f"rig: {tmp_path / 'rig.toml'}\npage: {tmp_path / 'page.html'}\n")
     assert load_rig(tmp_path / "rig.toml").calibration is not None
