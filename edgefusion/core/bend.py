@@ -34,7 +34,7 @@ def bend_towards(exact: Exact, matrix: Matrix, *, visible: Size, thermal: Size) 
     """
     columns, rows = NODES
     place = np.diag([(columns - 1) / max(visible[0] - 1, 1), (rows - 1) / max(visible[1] - 1, 1), 1.0])
-    nodes = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).reshape(-1, 2)
+    nodes = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).reshape(-1, 2).astype(np.float64)
     points = apply(inverse(place), nodes)
     with np.errstate(divide="ignore", invalid="ignore"):
         seen = apply(matrix, points)
@@ -77,6 +77,6 @@ def _filled(off: Matrix, nodes: Matrix) -> Matrix:
     if not known.any():
         return np.zeros_like(off)
     apart = nodes[~known][:, None] - nodes[known][None]
-    filled = off.copy()
+    filled: Matrix = off.copy()
     filled[~known] = off[known][np.einsum("ijk,ijk->ij", apart, apart).argmin(axis=1)]
     return filled

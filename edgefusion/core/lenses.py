@@ -20,8 +20,8 @@ GRID = 25
 """Points each way of an image at which maps are compared."""
 
 AGREEING_PX = 0.1
-"""A registration that differs by more from what its lenses imply, on average, was not made with them. Rounding and another
-version of the least squares stay below a hundredth."""
+"""A registration that differs by more from what its lenses imply, on average, was not made with them. Rounding, other
+image sizes and another version of the least squares stay below a tenth of that."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,10 @@ from edgefusion.kernels.layout import tensor_size
 
 WARP = Registration(
     np.array([[0.6, 0.04, 1.0], [-0.04, 0.63, 1.0], [1e-4, 1e-4, 1.0]]),
-    Bend(np.array([[[0.8, 0.0], [0.0, 1.0], [0.5, -0.5]], [[0.0, -1.0], [-1.0, 0.5], [0.3, 0.7]]]), np.diag([0.1, 0.2, 1.0])),
+    Bend(
+        np.array([[[0.8, 0.0], [0.0, 1.0], [0.5, -0.5]], [[0.0, -1.0], [-1.0, 0.5], [0.3, 0.7]]]),
+        np.diag([0.1, 0.2, 1.0]),
+    ),
 )
 """A homography and a bend."""
 

@@ -97,6 +97,7 @@ def test_a_table_for_cameras_that_moved_follows_the_lenses_too(tmp_path: Path) -
 def test_a_rig_that_was_edited_by_hand_packs_by_what_was_written(tmp_path: Path) -> None:
     path = write_rig(tmp_path / "rig.toml", RIG)
     matrix = np.array(load_rig(path).registration) @ np.array([[1, 0, 4.0], [0, 1, 0], [0, 0, 1]])
+    matrix /= matrix[2, 2]
     write_rig(path, RIG, registration=matrix)
     packed = [
         InputPacker(AgcSpec(), registration=each, bits=14).input(far_away())

@@ -16,7 +16,9 @@ RIGS = {
     "boards": BOARDS,
     "twice as many pixels": BoardRig(scaled(BOARDS.visible, 2), scaled(BOARDS.thermal, 2)),
     "pincushion": BoardRig(thermal=CameraModel((320, 256), 285.0, (157.0, 130.0), (0.2, 0.05, 0.0, 0.0, 0.0))),
-    "thermal sees a part": BoardRig(thermal=CameraModel((640, 512), 1100.0, (319.0, 260.0), (-0.4, 0.2, 0.0, 0.0, 0.0))),
+    "thermal sees a part": BoardRig(
+        thermal=CameraModel((640, 512), 1100.0, (319.0, 260.0), (-0.4, 0.2, 0.0, 0.0, 0.0))
+    ),
 }
 
 

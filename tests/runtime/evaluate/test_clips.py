@@ -192,7 +192,11 @@ def test_thermal_is_what_the_vehicle_makes_of_it_with_the_memory_of_its_gain_con
     seen = look_through(Driven(rig), spec, frames=6, advance=lambda count: None)
     view = Views(seen)
     fusion = open_fusion(
-        bundle, find_device("cpu"), precision="fp32", bits=14, registration=lambda visible, thermal: Registration(rig.registration)
+        bundle,
+        find_device("cpu"),
+        precision="fp32",
+        bits=14,
+        registration=lambda visible, thermal: Registration(rig.registration),
     )
     for number in range(6):
         pair = rig.render(number)

@@ -69,7 +69,7 @@ def test_no_clip_gives_a_false_alarm(data: Path, name: str, skipped: int) -> Non
 
 
 class OnDemand:
-    """The simulated drive, of which only the frames are drawn that somebody looks at; through a lens with a radial term."""
+    """The simulated drive, of which only the frames are drawn that somebody looks at; thermal through a lens."""
 
     def __init__(self, seed: int, fog: float = 0.0, radial: float = 0.0) -> None:
         self.rig, self._radial = SimulatedRig(seed=seed, fog=fog), radial

@@ -73,7 +73,7 @@ class Loop:
     def __init__(self, settings: Drift, *, live: bool = True) -> None:
         self.stop = threading.Event()
         self.moments = Turning(self.stop)
-        registration = scenes()[0].registration
+        registration = Registration(scenes()[0].registration)
         self.fusion: Fusion = make_fusion(lambda visible, thermal: registration)
         self.monitor = Monitor("front", self.fusion, settings, live=live, drifted=self.moments.set_drifted)
         outputs = Outputs([], fps=FPS, live=False, failed=lambda to, error: None)
