@@ -50,7 +50,8 @@ def straightened(thermal: Pixels, registration: Registration) -> Pixels:
     pixels = np.stack(np.meshgrid(*map(np.arange, size)), -1).reshape(-1, 2)
     at = pixels + registration.bend.at(apply(inverse(registration.matrix), pixels))
     x, y = at.T.astype(np.float32).reshape(2, size[1], size[0])
-    straight: Pixels = cv2.remap(thermal, x, y, cv2.INTER_LINEAR).astype(thermal.dtype)
+    straight: Pixels = np.empty_like(thermal)
+    cv2.remap(thermal, x, y, cv2.INTER_LINEAR, dst=straight)
     return straight
 
 

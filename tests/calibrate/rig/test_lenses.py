@@ -41,14 +41,15 @@ def far_away() -> FramePair:
 
 
 def corners() -> Matrix:
-    """[N, 2] visible pixels at which the scene has a corner that both cameras see."""
+    """[N, 2] visible pixels at which the scene has a corner that both cameras see, no warm hand before it."""
     centre = np.array([*FAR.points_m.max(axis=0)[:2] / 2, -REFERENCE_M])
     lens = RIG.visible
     points = FAR.points_m.astype(np.float64) - centre
     seen = cv2.projectPoints(points, np.zeros(3), np.zeros(3), lens.matrix, np.array(lens.distortion))[0][:, 0]
     there = far_map(RIG, seen, REFERENCE_M)
     inside = ((seen > 15) & (seen < np.array(RIG.visible.size_px) - 16)).all(axis=1)
-    return np.asarray(seen[inside & ((there > 8) & (there < np.array(RIG.thermal.size_px) - 9)).all(axis=1)])
+    inside &= ((there > 8) & (there < np.array(RIG.thermal.size_px) - 9)).all(axis=1)
+    return np.asarray(seen[inside & (np.linalg.norm(there - (20, 250), axis=1) > 40)])
 
 
 def off_px(registration: RegistrationFor) -> np.ndarray:
@@ -77,8 +78,9 @@ def test_a_calibrated_rig_packs_thermal_where_visible_shows_it(tmp_path: Path) -
     calibrate_target(NamedRecording("shots", lambda: Shots(pairs)), target, RigSettings(path))
     followed, homography = off_px(load_rig(path).registration_for), off_px(alone(path))
     assert followed.mean() < 0.3
-    assert homography.mean() > 1.2
-    assert homography.max() > 3 * followed.max()
+    assert homography.mean() > 2
+    assert followed.max() < 0.8
+    assert homography.max() > 4
 
 
 def test_a_table_for_cameras_that_moved_follows_the_lenses_too(tmp_path: Path) -> None:
