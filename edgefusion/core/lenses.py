@@ -20,8 +20,8 @@ GRID = 25
 """Points each way of an image at which maps are compared."""
 
 AGREEING_PX = 0.1
-"""A registration that differs by more from what its lenses imply, on average, was not made with them. Rounding stays below
-0.001 px, a calibration on images of another size below 0.03."""
+"""A registration that differs by more from what its lenses imply, on average, was not made with them. Rounding stays
+below 0.001 px, a calibration on images of another size below 0.03."""
 
 
 @dataclass(frozen=True)
