@@ -121,8 +121,8 @@ def _check(found: Estimate) -> None:
     if found.uncertainty_px > MOST_UNCERTAINTY_PX:
         raise InputError(
             f"the registration is uncertain by {found.uncertainty_px:.1f} px, more than {MOST_UNCERTAINTY_PX:g}",
-            remedy="record a longer drive past buildings, kerbs and vehicles; for a wide lens give --model lens, or use a"
-            " target",
+            remedy="record a longer drive past buildings, kerbs and vehicles; for a wide lens give --model lens or use"
+            " a target",
         )
     if not LEAST_RADIAL <= found.lens <= MOST_RADIAL:
         raise InputError(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgefusion.core.geometry import Bend, Matrix, Size, apply, inverse, normaliser
+from edgefusion.core.geometry import Bend, Matrix, Size, apply, grid, inverse, normaliser
 
 NODES = (65, 49)
 """Columns and rows of the grid: at a width of 640, between nodes 10 pixels apart, strong lenses are followed to some
@@ -34,8 +34,7 @@ def bend_towards(exact: Exact, matrix: Matrix, *, visible: Size, thermal: Size) 
     """
     columns, rows = NODES
     place = np.diag([(columns - 1) / max(visible[0] - 1, 1), (rows - 1) / max(visible[1] - 1, 1), 1.0])
-    nodes = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).reshape(-1, 2).astype(np.float64)
-    points = apply(inverse(place), nodes)
+    nodes, points = grid(NODES, NODES), grid(visible, NODES)
     with np.errstate(divide="ignore", invalid="ignore"):
         seen = apply(matrix, points)
     ahead = np.column_stack([points, np.ones(len(points))]) @ matrix[2] > 0

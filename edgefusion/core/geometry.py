@@ -83,9 +83,10 @@ def scale_of(matrix: Matrix) -> float:
     return float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
 
 
-def grid(size_px: Size, count: int = 9) -> Matrix:
-    """[N, 2] pixels, ``count`` by ``count``, from corner to corner of an image."""
-    x, y = (np.linspace(0, side - 1, count) for side in size_px)
+def grid(size_px: Size, count: int | tuple[int, int] = 9) -> Matrix:
+    """[N, 2] pixels, ``count`` by ``count`` (or columns by rows), from corner to corner of an image."""
+    counts = (count, count) if isinstance(count, int) else count
+    x, y = (np.linspace(0, side - 1, number) for side, number in zip(size_px, counts, strict=True))
     return np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
 
 
@@ -102,7 +103,7 @@ class Bend:
 
     Attributes:
         nodes: [R, C, 2] thermal pixels (x, y); between nodes bilinear, beyond them as at the edge.
-        place: [3, 3] from a visible pixel to (column, row) among the nodes.
+        place: [3, 3] from a visible pixel to (column, row) among the nodes: scales and shifts only.
     """
 
     nodes: Matrix
@@ -117,6 +118,12 @@ class Bend:
         above = self.nodes[row, column] * (1 - x) + self.nodes[row, column + 1] * x
         below = self.nodes[row + 1, column] * (1 - x) + self.nodes[row + 1, column + 1] * x
         return np.asarray(above * (1 - y) + below * y)
+
+    def corrected(self, correction: Matrix) -> Bend:
+        """At p what this one is at ``correction`` p, [3, 3] among visible pixels; to some hundredths of a pixel."""
+        rows, columns = self.nodes.shape[:2]
+        pixels = apply(inverse(self.place), grid((columns, rows), (columns, rows)))
+        return replace(self, nodes=self.at(apply(correction, pixels)).reshape(self.nodes.shape))
 
 
 @dataclass(frozen=True)
@@ -159,8 +166,7 @@ class Registration:
         Args:
             correction: [3, 3] among visible pixels: thermal shows at p what this registration has at ``correction`` p.
         """
-        bend = self.bend and replace(self.bend, place=self.bend.place @ correction)
-        return Registration(self.matrix @ correction, bend)
+        return Registration(self.matrix @ correction, self.bend and self.bend.corrected(correction))
 
     def scaled(self, *, visible: tuple[Size, Size], thermal: tuple[Size, Size]) -> Registration:
         """The same for frames of other sizes.

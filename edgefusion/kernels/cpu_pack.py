@@ -86,35 +86,37 @@ def locate(h, columns, rows, at, fraction):
 @compiled
 def _among(place, last):
     """A place among nodes, within them: the node before it, and how far it is from there to the next."""
-    place = place if place > 0.0 else 0.0  # also what is no number
-    place = place if place < last else last
+    place = min(max(place, 0.0), last)
     first = min(int(place), last - 1)
     return first, place - first
 
 
 @compiled
-def _bend(nodes, place, x, y):
-    """How far the lenses displace what a visible pixel shows."""
-    w = place[2, 0] * x + place[2, 1] * y + place[2, 2]
-    column, right = _among((place[0, 0] * x + place[0, 1] * y + place[0, 2]) / w, nodes.shape[1] - 1)
-    row, down = _among((place[1, 0] * x + place[1, 1] * y + place[1, 2]) / w, nodes.shape[0] - 1)
-    a, b = (1 - right) * (1 - down), right * (1 - down)
-    c, d = (1 - right) * down, right * down
-    near, far = nodes[row], nodes[row + 1]
-    u = a * near[column, 0] + b * near[column + 1, 0] + c * far[column, 0] + d * far[column + 1, 0]
-    v = a * near[column, 1] + b * near[column + 1, 1] + c * far[column, 1] + d * far[column + 1, 1]
-    return u, v
+def _line(nodes, place, line):
+    """Displacements [2, C] along a row at this place among the nodes' rows."""
+    row, part = _among(place, nodes.shape[0] - 1)
+    for column in range(line.shape[1]):
+        for axis in range(2):
+            line[axis, column] = nodes[row, column, axis] * (1 - part) + nodes[row + 1, column, axis] * part
 
 
 @freed
 def locate_bent(h, nodes, place, columns, rows, at, fraction):
     """Where each visible pixel falls in the thermal image, by a homography and the bend added to it."""
+    width, last = at.shape[1], nodes.shape[1] - 1
+    first, part = np.empty(width, np.int64), np.empty(width, np.float64)
+    line, bend = np.empty((2, nodes.shape[1]), np.float64), np.empty((2, width), np.float64)
+    for x in range(width):
+        first[x], part[x] = _among(place[0, 0] * x + place[0, 2], last)
     for y in range(at.shape[0]):
-        for x in range(at.shape[1]):
+        _line(nodes, place[1, 1] * y + place[1, 2], line)
+        for x in range(width):
+            bend[0, x] = line[0, first[x]] * (1 - part[x]) + line[0, first[x] + 1] * part[x]
+            bend[1, x] = line[1, first[x]] * (1 - part[x]) + line[1, first[x] + 1] * part[x]
+        for x in range(width):
             w = h[2, 0] * x + h[2, 1] * y + h[2, 2]
-            du, dv = _bend(nodes, place, x, y)
-            u = (h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w + du
-            v = (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w + dv
+            u = (h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w + bend[0, x]
+            v = (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w + bend[1, x]
             at[y, x], fraction[y, x] = _kept(u, v, w > 0, columns, rows)
 
 

@@ -118,6 +118,7 @@ def test_a_drift_of_the_simulated_rig_is_followed() -> None:
     assert found.off_px[-1] <= 2.0
 
 
+@pytest.mark.slow
 def test_a_drift_of_a_rig_with_a_lens_is_followed_along_the_lens() -> None:
     found = simulated(FOLLOW, 12, ramp(2.0, most_px=8), radial=-0.1).outcome
     assert found.noticed_s(2.0) <= 3.0
