@@ -97,12 +97,16 @@ def normaliser(size_px: Size) -> Matrix:
     return np.array([[1 / half, 0, -x], [0, 1 / half, -y], [0, 0, 1]])
 
 
+BEYOND = 4
+"""A correction of drift looks up to so many nodes past the visible image's edge."""
+
+
 @dataclass(frozen=True)
 class Bend:
     """What lenses do and no homography follows, as displacements on a coarse grid over the visible image.
 
     Attributes:
-        nodes: [R, C, 2] thermal pixels (x, y); between nodes bilinear, beyond them as at the edge.
+        nodes: [R, C, 2] thermal pixels (x, y); between nodes bilinear, and so on beyond them for ``BEYOND`` nodes.
         place: [3, 3] from a visible pixel to (column, row) among the nodes: scales and shifts only.
     """
 
@@ -112,8 +116,8 @@ class Bend:
     def at(self, points: npt.ArrayLike) -> Matrix:
         """[N, 2] thermal pixels: how far what [N, 2] visible pixels show is displaced."""
         last = np.array(self.nodes.shape[1::-1]) - 1
-        places = np.clip(apply(self.place, points), 0, last)
-        first = np.minimum(places.astype(int), last - 1)
+        places = np.clip(apply(self.place, points), -BEYOND, last + BEYOND)
+        first = np.clip(places.astype(int), 0, last - 1)
         (x, y), (column, row) = (places - first).T[..., None], first.T
         above = self.nodes[row, column] * (1 - x) + self.nodes[row, column + 1] * x
         below = self.nodes[row + 1, column] * (1 - x) + self.nodes[row + 1, column + 1] * x

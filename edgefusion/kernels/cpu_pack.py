@@ -85,9 +85,8 @@ def locate(h, columns, rows, at, fraction):
 
 @compiled
 def _among(place, last):
-    """A place among nodes, within them: the node before it, and how far it is from there to the next."""
-    place = min(max(place, 0.0), last)
-    first = min(int(place), last - 1)
+    """A place among nodes: the node before it, and how far it is from there to the next."""
+    first = min(max(int(place), 0), last - 1)
     return first, place - first
 
 
