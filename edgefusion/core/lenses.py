@@ -107,7 +107,8 @@ class Geometry:
         """``thermal_points``; NaN behind thermal, and beyond its lens's ``reach``."""
         ahead = self.visible.rays(points_px) @ self.rotation.T + self.translation_m / distance_m
         away = np.hypot(ahead[:, 0], ahead[:, 1])
-        shown = (ahead[:, 2] > 0) & (away < self.thermal.reach * ahead[:, 2])
+        with np.errstate(invalid="ignore"):  # any distance times no depth
+            shown = (ahead[:, 2] > 0) & (away < self.thermal.reach * ahead[:, 2])
         return np.where(shown[:, None], self.thermal.pixels(ahead), np.nan)
 
     def resized(self, visible: Size, thermal: Size) -> Geometry:
@@ -141,7 +142,7 @@ class Geometry:
         """
         try:
             implied = self.registration(reference_m)
-        except (InputError, cv2.error) as error:
+        except (InputError, cv2.error, np.linalg.LinAlgError) as error:
             raise ValueError("the two lenses make no sense") from error
         points, _ = self.overlap(reference_m)
         off = np.linalg.norm(apply(registration, points) - apply(implied, points), axis=1) / scale_of(implied)

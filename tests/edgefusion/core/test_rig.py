@@ -70,6 +70,24 @@ def test_one_lens_alone_is_not_followed(tmp_path: Path) -> None:
     assert rig.lenses_ignored == "both lenses, rotation, translation_m and reference_m are needed"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (r"\[520.0, 520.0\]", "[0.0, 0.0]", "the cameras look past each other"),
+        (r"\[285.0, 285.0\]", "[0.0, 0.0]", "the two lenses make no sense"),
+        ("-0.25", "nan", "the two lenses make no sense"),
+        (r"rotation = .*", "rotation = [[0, 0, 0], [0, 0, 0], [0, 0, 0]]", "the cameras look past each other"),
+        (r"rotation = .*\ntrans.*", "rotation = [[0, 0, 0], [0, 0, 0], [0, 0, 0]]\ntranslation_m = [0, 0, 0]", "the c"),
+    ],
+)
+def test_lenses_that_make_no_sense_are_left_out(tmp_path: Path, old: str, new: str, why: str) -> None:
+    path = write_rig(tmp_path / "rig.toml", BoardRig())
+    path.write_text(re.sub(old, new, path.read_text()))
+    rig = load_rig(path)
+    assert rig.registration_for((640, 480), (320, 256)).bend is None
+    assert rig.lenses_ignored.startswith(why)
+
+
 def test_a_radial_term_comes_after_the_registration(tmp_path: Path) -> None:
     rig = load_rig(written(tmp_path, RIG + "\n[calibration]\nradial = -0.1\n"))
     points = grid((640, 480), 21)[::3]
