@@ -60,6 +60,11 @@ def frames(
 @click.option("--rig", "rig_path", type=_PATH, help="rig.toml to start from; all else in it stays.")
 @click.option("--target", help="checkerboard:9x6:30mm (inner corners), circles:4x11:20mm, charuco:7x5:40mm (squares).")
 @click.option("--targetless", is_flag=True, help="From an ordinary drive: the registration and the time offset.")
+@click.option(
+    "--model",
+    type=click.Choice(["similarity", "homography", "lens"]),
+    help="Of --targetless: what the registration may be; homography by default. lens: with a radial term.",
+)
 @click.option("--out", type=_PATH, required=True, help="rig.toml to write; it may be the one to start from.")
 @click.option(
     "--reference-m",

@@ -16,7 +16,7 @@ from edgefusion.core.geometry import Matrix, Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import SamplingTable
-from edgefusion.kernels.inputs import Packer, Registration
+from edgefusion.kernels.inputs import Packer, RegistrationFor
 from edgefusion.kernels.layout import Tensor, shuffle, tensor_size
 from edgefusion.recordings.pairing import Side
 from runtime.engines.base import Engine
@@ -65,7 +65,7 @@ class Fusion(ABC):
         device: Device,
         *,
         precision: Precision,
-        registration: Registration = registered,
+        registration: RegistrationFor = registered,
         bits: int = 16,
     ) -> None:
         self._bundle, self._device, self._precision = bundle, device, precision
@@ -111,7 +111,7 @@ class Fusion(ABC):
         """How ``pack`` is to sample thermal if the registration is off; from any thread, takes milliseconds.
 
         Args:
-            correction: [3, 3] among visible pixels: ``registration @ correction`` is right.
+            correction: [3, 3] among visible pixels; see ``Registration.corrected``.
         """
         return self._packer.table(correction)
 
@@ -161,7 +161,7 @@ class Fusion(ABC):
     def _output(self) -> Tensor:
         """[16, H/4, W/4]: the engine's ``y`` as it was last."""
 
-    def beside(self: Kind, *, registration: Registration, bits: int) -> Kind:
+    def beside(self: Kind, *, registration: RegistrationFor, bits: int) -> Kind:
         """The same student for another rig: one set of weights where the sizes are the same, tensors of its own."""
         other = type(self)(
             self._bundle, self._device, precision=self._precision, registration=registration, bits=bits
@@ -222,7 +222,7 @@ class Fusion(ABC):
 
 
 def open_fusion(
-    bundle: Bundle, device: Device, *, precision: Precision, registration: Registration = registered, bits: int = 16
+    bundle: Bundle, device: Device, *, precision: Precision, registration: RegistrationFor = registered, bits: int = 16
 ) -> Fusion:
     """The stages for a device; see ``Fusion``."""
     module, _, name = WHERE[device.backend].partition(":")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from edgefusion.core.errors import RigError, UsageError
 from edgefusion.core.frames import Form, FramePair
+from edgefusion.core.geometry import Registration
 from edgefusion.core.rig import Drift, Output, Policy, Rig, load_rig, registered
-from edgefusion.kernels.inputs import Registration
+from edgefusion.kernels.inputs import RegistrationFor
 from edgefusion.recordings.options import chosen_recording
 from edgefusion.recordings.pairing import Side
 from edgefusion.recordings.recording import Recording
@@ -55,7 +56,7 @@ class Source:
     name: str
     described: str
     moments: Moments
-    registration: Registration
+    registration: RegistrationFor
     bits: int
     fps: float
     stills: bool = False
@@ -101,7 +102,7 @@ def _simulated(settings: RunSettings, stop: threading.Event) -> Source:
         "simulated",
         f"simulated rig, seed {settings.seed}, fog {settings.fog:g}",
         stream,
-        lambda visible, thermal: rig.registration,
+        lambda visible, thermal: Registration(rig.registration),
         THERMAL_BITS,
         settings.fps or rig.fps,
         forms=stream.forms(),

@@ -17,7 +17,7 @@ from edgefusion.core.frames import FramePair
 from edgefusion.core.geometry import Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import AgcSpec
-from edgefusion.kernels.inputs import InputPacker, Registration
+from edgefusion.kernels.inputs import InputPacker, RegistrationFor
 from edgefusion.kernels.layout import tensor_size
 from edgefusion.recordings.recording import Recording
 
@@ -33,7 +33,7 @@ class Packing:
     """
 
     agc: AgcSpec = AgcSpec()  # noqa: RUF009 - frozen
-    registration: Registration = registered
+    registration: RegistrationFor = registered
     bits: int = 16
 
 

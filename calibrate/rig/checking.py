@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from calibrate.rig import views
 from calibrate.rig.targetless import estimated, samples_of
 from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import Matrix, Size, apply, grid, inverse
+from edgefusion.core.geometry import Matrix, Registration, Size, apply, grid, inverse
 from edgefusion.core.rig import load_rig
 from edgefusion.recordings.options import NamedRecording
 
@@ -51,7 +52,7 @@ class Checked:
         limit_px: the limit.
         support: share of the image's blocks that agree with what was measured.
         regions: of the image.
-        registration, measured: [3, 3] of the rig, and what suits the recording, for its sizes.
+        registration, measured: the rig's, and what suits the recording, for its sizes.
         sizes_px: of the visible and the thermal images.
         pairs: how many it rests on.
         rejected: name of each pair left out, and why.
@@ -66,8 +67,8 @@ class Checked:
     limit_px: float
     support: float
     regions: list[Region]
-    registration: Matrix
-    measured: Matrix
+    registration: Registration
+    measured: Registration
     sizes_px: tuple[Size, Size]
     pairs: int
     rejected: dict[str, str]
@@ -85,15 +86,18 @@ def check_rig(named: NamedRecording, settings: CheckSettings) -> Checked:
     samples, sizes, _ = samples_of(named, lag=0)
     registration = rig.registration_for(*sizes)
     try:
-        found = estimated(samples, registration)
+        straight = [replace(each, thermal=views.straightened(each.thermal, registration)) for each in samples]
+        found = estimated(straight, registration.matrix)
     except InputError as error:
         raise type(error)(error.what, where=error.where or named.name, remedy=error.remedy) from None
-    moves, regions = _misalignment(registration, found.matrix, sizes[0])
+    correction = inverse(registration.matrix) @ found.matrix
+    moves, regions = _misalignment(correction, sizes[0])
     mean, most = float(moves.mean()), float(moves.max())
     used = [samples[index] for index in found.used]
     return Checked(
         settings.rig_path, _verdict(mean, found.uncertainty_px, settings.limit_px), mean, most, found.uncertainty_px,
-        settings.limit_px, found.support, regions, registration, found.matrix, sizes, len(used),
+        settings.limit_px, found.support, regions, registration, registration.corrected(correction), sizes,
+        len(used),
         {samples[each.index].name: str(each.reason) for each in found.rejected},
         [each.pictures for each in used[:6]],
     )  # fmt: skip
@@ -105,10 +109,10 @@ def _verdict(mean_px: float, uncertainty_px: float, limit_px: float) -> Verdict:
     return "good" if mean_px <= limit_px else "off"
 
 
-def _misalignment(registration: Matrix, measured: Matrix, size_px: Size) -> tuple[Matrix, list[Region]]:
+def _misalignment(correction: Matrix, size_px: Size) -> tuple[Matrix, list[Region]]:
     """[81] lengths over the visible image, and each region's mean."""
     points = grid(size_px, GRID)
-    moves = apply(inverse(registration), apply(measured, points)) - points
+    moves = apply(correction, points) - points
     parts = moves.reshape(3, 3, 3, 3, 2).transpose(0, 2, 1, 3, 4).reshape(9, 9, 2)
     regions = [
         Region(name, float(part[:, 0].mean()), float(part[:, 1].mean()), float(np.hypot(*part.T).mean()))

@@ -15,6 +15,7 @@ from calibrate.rig.targetless import calibrate_drive
 from edgefusion.core.errors import UsageError
 from edgefusion.core.files import atomic_write
 from edgefusion.recordings.options import NamedRecording
+from edgefusion.registration import Model
 
 
 def calibrate(
@@ -22,6 +23,7 @@ def calibrate(
     *,
     target: str | None,
     targetless: bool,
+    model: Model | None,
     rig_path: Path | None,
     out: Path,
     reference_m: float,
@@ -37,7 +39,9 @@ def calibrate(
     """
     if bool(target) == targetless:
         raise UsageError("one of --target and --targetless is needed", remedy="name the board, or give --targetless")
-    settings = RigSettings(out, rig_path, reference_m, _metres(baseline), as_json)
+    if target and model:
+        raise UsageError("--model is for --targetless", remedy="leave it out: a target gives both lenses")
+    settings = RigSettings(out, rig_path, reference_m, _metres(baseline), as_json, model or "homography")
     if target is None:
         drive = calibrate_drive(named, settings)
         _write(page, render_drive(drive, named.name) if page else "")

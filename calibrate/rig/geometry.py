@@ -1,120 +1,26 @@
-"""Two cameras with lenses, and what follows from them: where thermal sees a visible pixel, by distance."""
+"""What one map of two cameras with lenses cannot do: parallax, and what a homography alone leaves of the lenses."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-import cv2
 import numpy as np
-import numpy.typing as npt
 
-from edgefusion.core.geometry import Matrix, Size, apply, check_registration, grid, resize_map
-
-Doubles = npt.NDArray[np.float64]
-
-GRID = 25
-"""Points each way of an image at which maps are compared."""
+from edgefusion.core.geometry import Matrix, apply
+from edgefusion.core.lenses import Doubles, Geometry
 
 DISTANCES_M = (1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0, 100.0)
 
 
-@dataclass(frozen=True)
-class Lens:
-    """A camera: the size of its images, its [3, 3] matrix, and (k1, k2, p1, p2, k3) as OpenCV has them."""
-
-    size_px: Size
-    matrix: Matrix
-    distortion: tuple[float, ...]
-
-    def rays(self, points_px: Doubles) -> Doubles:
-        """[N, 3] directions, z = 1, of [N, 2] pixels."""
-        criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-10)
-        given = (points_px[:, None], self.matrix, np.array(self.distortion))
-        if hasattr(cv2, "undistortPointsIter"):  # OpenCV 4
-            flat = cv2.undistortPointsIter(*given, None, None, criteria)
-        else:
-            flat = cv2.undistortPoints(*given, None, None, None, criteria)
-        return np.column_stack([flat[:, 0], np.ones(len(flat))])
-
-    def pixels(self, points_m: Doubles) -> Doubles:
-        """[N, 2] pixels of [N, 3] points before the camera."""
-        zero = np.zeros(3)
-        flat, _ = cv2.projectPoints(points_m, zero, zero, self.matrix, np.array(self.distortion))
-        return np.asarray(flat[:, 0])
-
-    def pose(self, points_m: npt.NDArray[np.floating[Any]], points_px: Doubles) -> tuple[Matrix, Doubles]:
-        """[3, 3] and [3] (m) from a board to the camera, which sees its [N, 3] points at these [N, 2] pixels."""
-        given = (points_m.astype(np.float64), points_px, self.matrix, np.array(self.distortion))
-        _, turn, moved = cv2.solvePnP(*given)
-        return np.asarray(cv2.Rodrigues(turn)[0], np.float64), np.asarray(np.ravel(moved), np.float64)
-
-    def resized(self, size_px: Size) -> Lens:
-        """The same camera's images at another size."""
-        return Lens(size_px, resize_map(self.size_px, size_px) @ self.matrix, self.distortion)
-
-    @property
-    def grid(self) -> Doubles:
-        """[GRID * GRID, 2] pixels all over the image."""
-        return grid(self.size_px, GRID)
+def parallax_px(geometry: Geometry, distance_m: float, reference_m: float) -> tuple[float, float]:
+    """How far thermal is off at a distance where the map for another one is used: mean and most, visible pixels."""
+    points, seen = geometry.overlap(reference_m)
+    off = geometry.thermal_points(points, distance_m) - seen
+    return _statistics(off, geometry.registration(reference_m), points)
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """Both cameras; ``rotation`` [3, 3] and ``translation_m`` [3] take a point from visible's axes to thermal's."""
-
-    visible: Lens
-    thermal: Lens
-    rotation: Matrix
-    translation_m: Doubles
-
-    @property
-    def baseline_m(self) -> float:
-        """How far the cameras are apart."""
-        return float(np.linalg.norm(self.translation_m))
-
-    @property
-    def turn_deg(self) -> float:
-        """How far thermal is turned against visible."""
-        return float(np.degrees(np.linalg.norm(cv2.Rodrigues(self.rotation)[0])))
-
-    def thermal_points(self, points_px: Doubles, distance_m: float) -> Doubles:
-        """Where [N, 2] visible pixels lie in thermal if they show something so far ahead."""
-        ahead = self.visible.rays(points_px) @ self.rotation.T + self.translation_m / distance_m
-        return self.thermal.pixels(ahead)
-
-    def resized(self, visible: Size, thermal: Size) -> Geometry:
-        """The same for other image sizes."""
-        return Geometry(self.visible.resized(visible), self.thermal.resized(thermal), self.rotation, self.translation_m)
-
-    def overlap(self, distance_m: float) -> tuple[Doubles, Doubles]:
-        """Visible pixels all over what thermal sees too at a distance, [N, 2], and where they lie in thermal."""
-        grid = self.visible.grid
-        seen = self.thermal_points(grid, distance_m)
-        inside = ((seen >= 0) & (seen <= np.array(self.thermal.size_px) - 1)).all(axis=1)
-        return grid[inside], seen[inside]
-
-    def registration(self, distance_m: float) -> Matrix:
-        """[3, 3] from a visible pixel to thermal: the homography that is nearest to both lenses at a distance.
-
-        Raises:
-            ValueError: thermal sees next to nothing of what visible does.
-        """
-        points, seen = self.overlap(distance_m)
-        if len(points) < GRID:
-            raise ValueError("the cameras look past each other")
-        matrix, _ = cv2.findHomography(points, seen, 0)
-        return check_registration(matrix)
-
-    def parallax_px(self, distance_m: float, reference_m: float) -> tuple[float, float]:
-        """How far thermal is off at a distance where the map for another one is used: mean and most, visible pixels."""
-        points, seen = self.overlap(reference_m)
-        return _statistics(self.thermal_points(points, distance_m) - seen, self.registration(reference_m), points)
-
-    def lens_px(self, registration: Matrix, distance_m: float) -> tuple[float, float]:
-        """What a homography leaves of the lenses at a distance: mean and most, visible pixels."""
-        points, seen = self.overlap(distance_m)
-        return _statistics(apply(registration, points) - seen, registration, points)
+def lens_px(geometry: Geometry, registration: Matrix, distance_m: float) -> tuple[float, float]:
+    """What a homography leaves of the lenses at a distance: mean and most, visible pixels."""
+    points, seen = geometry.overlap(distance_m)
+    return _statistics(apply(registration, points) - seen, registration, points)
 
 
 def _statistics(off_px: Doubles, registration: Matrix, points: Doubles) -> tuple[float, float]:

@@ -12,17 +12,19 @@ import numpy as np
 
 from calibrate.rig import checks, writing
 from calibrate.rig.choice import Choice, choose
-from calibrate.rig.geometry import DISTANCES_M, Geometry
+from calibrate.rig.geometry import DISTANCES_M, lens_px, parallax_px
 from calibrate.rig.order import ordered
 from calibrate.rig.solve import Frame, Solution, geometry_of, solve
 from calibrate.rig.survey import Survey, survey
 from calibrate.rig.target import Target
 from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import Matrix, Size, apply, check_registration, inverse, scale_registration
+from edgefusion.core.geometry import Matrix, Registration, Size, apply, check_registration, inverse
+from edgefusion.core.lenses import Geometry
 from edgefusion.core.progress import progress
 from edgefusion.core.rig import Rig, load_rig, read_text
 from edgefusion.recordings.options import NamedRecording
 from edgefusion.recordings.pairing import SIDES
+from edgefusion.registration import Model
 
 GROUPS = 4
 """The frames are split into so many groups; how much the map changes without one of them is how sure it is."""
@@ -39,6 +41,7 @@ class RigSettings:
     reference_m: float = 15.0
     baseline_m: float | None = None
     quiet: bool = True
+    model: Model = "homography"
 
     def rig(self) -> Rig | None:
         """The rig.toml to start from."""
@@ -60,10 +63,10 @@ class Result:
 
     Attributes:
         survey, choice, solution: how it came about.
-        registration: [3, 3] for the recording's sizes.
+        registration: [3, 3] for the recording's sizes; the lenses' bend is added to it.
         reference_m: the distance it is for.
         uncertainty_px: standard deviation of the registration, mean over the image, visible pixels.
-        lens_px: what it leaves of the lenses, mean and most.
+        lens_px: that bend, mean and most, visible pixels.
         parallax: by distance.
         coverage: share of each camera's image that the target was seen in.
         cautions: what to mind, as sentences.
@@ -80,7 +83,7 @@ class Result:
     parallax: list[Parallax]
     coverage: dict[str, float]
     cautions: list[str]
-    before: Matrix | None
+    before: Registration | None
 
     @property
     def sizes_px(self) -> tuple[Size, Size]:
@@ -146,13 +149,13 @@ def _result(seen: Survey, choice: Choice, rig: Rig | None, settings: RigSettings
     ruler = settings.baseline_m or (rig.calibration.baseline_m if rig and rig.calibration else None)
     if ruler is not None:
         checks.check_baseline(geometry.baseline_m, ruler, target)
-    parallax = [Parallax(far, *geometry.parallax_px(far, reference_m)) for far in _distances(reference_m)]
+    parallax = [Parallax(far, *parallax_px(geometry, far, reference_m)) for far in _distances(reference_m)]
     coverage: dict[str, float] = {side: _coverage(frames, number, sizes[number]) for number, side in enumerate(SIDES)}
-    lens_px = geometry.lens_px(registration, reference_m)
-    cautions = _cautions(coverage, lens_px, uncertainty)
+    bent = lens_px(geometry, registration, reference_m)
+    cautions = _cautions(coverage, uncertainty)
     before = rig.registration_for(*sizes) if rig else None
     return Result(
-        seen, choice, solution, registration, reference_m, uncertainty, lens_px, parallax, coverage, cautions, before
+        seen, choice, solution, registration, reference_m, uncertainty, bent, parallax, coverage, cautions, before
     )
 
 
@@ -192,7 +195,7 @@ def _coverage(frames: Sequence[Frame], side: int, size_px: Size) -> float:
     return float(cv2.contourArea(cv2.convexHull(points)) / (size_px[0] * size_px[1]))
 
 
-def _cautions(coverage: dict[str, float], lens_px: tuple[float, float], uncertainty_px: float) -> list[str]:
+def _cautions(coverage: dict[str, float], uncertainty_px: float) -> list[str]:
     found = [
         f"the target was seen in {share:.0%} of the {side} image only: its lens is a guess in the rest"
         for side, share in coverage.items()
@@ -200,10 +203,6 @@ def _cautions(coverage: dict[str, float], lens_px: tuple[float, float], uncertai
     ]
     if uncertainty_px > 1:
         found.append(f"the registration is uncertain by {uncertainty_px:.1f} px: record more poses")
-    if lens_px[0] > 1:
-        found.append(
-            f"no homography follows these lenses: it leaves {lens_px[0]:.1f} px, up to {lens_px[1]:.1f} at the edge"
-        )
     return found
 
 
@@ -216,10 +215,9 @@ def _text(result: Result, rig: Rig | None, settings: RigSettings, formats: tuple
     sizes = (rig.visible.size_px, rig.thermal.size_px) if rig else result.sizes_px
     text = read_text(settings.rig_path) if settings.rig_path else writing.fresh(sizes, formats, bits=16)
     geometry = result.solution.geometry.resized(*sizes)
-    matrix = scale_registration(
-        result.registration, visible=(result.sizes_px[0], sizes[0]), thermal=(result.sizes_px[1], sizes[1])
-    )
-    changes = writing.Changes(check_registration(matrix), _table(result, geometry, settings))
+    own = result.sizes_px
+    scaled = Registration(result.registration).scaled(visible=(own[0], sizes[0]), thermal=(own[1], sizes[1]))
+    changes = writing.Changes(check_registration(scaled.matrix), _table(result, geometry, settings))
     return writing.edited(text, changes, where=settings.rig_path or settings.out)
 
 

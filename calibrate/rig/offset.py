@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from calibrate.rig import views
 from edgefusion.core.frames import FramePair
-from edgefusion.core.geometry import Matrix, Size, resize_map, scale_of
+from edgefusion.core.geometry import Registration, Size, scale_of
 
 Floats = npt.NDArray[np.float32]
 
@@ -58,12 +58,12 @@ class Offset:
     doubt: str = ""
 
 
-def time_offset(pairs: Iterable[FramePair], registration: Matrix) -> Offset:
+def time_offset(pairs: Iterable[FramePair], registration: Registration) -> Offset:
     """How much later or earlier thermal shows what visible shows.
 
     Args:
         pairs: of a drive, in order, every frame of it; about ten seconds with something in motion.
-        registration: [3, 3] for their sizes, right to a few pixels.
+        registration: for their sizes, right to a few pixels.
     """
     film = _Film(registration)
     for number, pair in enumerate(pairs):
@@ -78,8 +78,9 @@ def time_offset(pairs: Iterable[FramePair], registration: Matrix) -> Offset:
 class _Film:
     """Small images of both cameras, thermal as visible would see it."""
 
-    def __init__(self, registration: Matrix) -> None:
+    def __init__(self, registration: Registration) -> None:
         self._registration = registration
+        self._lookups: dict[tuple[Size, ...], tuple[Floats, Floats]] = {}
         self.visible: list[Floats] = []
         self.thermal: list[Floats] = []
         self.stamps_ns: list[tuple[int, int]] = []
@@ -92,16 +93,18 @@ class _Film:
         self.stamps_ns.append((pair.visible.timestamp_ns, pair.thermal.timestamp_ns))
 
     def _seen(self, plane: Floats, visible: Size, small: Size) -> Floats:
-        shrunk = (max(round(plane.shape[1] * small[0] / visible[0] / scale_of(self._registration)), 2), 0)
+        shrunk = (max(round(plane.shape[1] * small[0] / visible[0] / scale_of(self._registration.matrix)), 2), 0)
         shrunk = (shrunk[0], max(round(plane.shape[0] * shrunk[0] / plane.shape[1]), 2))
         thermal = (plane.shape[1], plane.shape[0])
         if shrunk[0] < thermal[0]:
             plane = _small(plane, shrunk)
         else:
             shrunk = thermal
-        through = resize_map(thermal, shrunk) @ self._registration @ resize_map(small, visible)
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return np.asarray(cv2.warpPerspective(plane, through, small, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+        sizes = visible, small, thermal, shrunk
+        if sizes not in self._lookups:
+            here = self._registration.scaled(visible=(visible, small), thermal=(thermal, shrunk))
+            self._lookups[sizes] = here.lookup(small)
+        return np.asarray(cv2.remap(plane, *self._lookups[sizes], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _small(plane: Floats, size: Size) -> Floats:

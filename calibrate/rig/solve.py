@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from calibrate.rig.detect import Sighting
-from calibrate.rig.geometry import Geometry, Lens
 from calibrate.rig.order import Both
 from calibrate.rig.target import Target
 from edgefusion.core.geometry import Size
+from edgefusion.core.lenses import Geometry, Lens
 from edgefusion.recordings.pairing import SIDES
 
 Doubles = npt.NDArray[np.float64]

@@ -14,16 +14,17 @@ from calibrate.rig.checks import MOST_UNCERTAINTY_PX
 from calibrate.rig.job import RigSettings
 from calibrate.rig.offset import Offset, time_offset
 from calibrate.rig.survey import jpeg
+from edgefusion.core.bend import LEAST_RADIAL, MOST_RADIAL
 from edgefusion.core.errors import InputError
 from edgefusion.core.frames import FramePair, Pixels
-from edgefusion.core.geometry import Matrix, Size, check_registration, scale_registration
+from edgefusion.core.geometry import Matrix, Registration, Size, check_registration
 from edgefusion.core.progress import Advance, progress
 from edgefusion.core.rig import Rig, read_text
 from edgefusion.recordings.options import NamedRecording
 from edgefusion.recordings.recording import Recording
 
 if TYPE_CHECKING:
-    from edgefusion.registration import Estimate
+    from edgefusion.registration import Estimate, Model
 
 PAIRS = 30
 """For the registration, evenly spread."""
@@ -37,7 +38,8 @@ class Drive:
     """What came of a calibration without a target.
 
     Attributes:
-        registration: [3, 3] for the recording's sizes.
+        registration: for the recording's sizes.
+        radial: its radial term (``[calibration]`` of rig.toml); None unless the model has one.
         uncertainty_px: expected error, visible pixels.
         support: share of the image's blocks that agree with it.
         offset: of time, or None of still images.
@@ -49,14 +51,15 @@ class Drive:
         cautions: what to mind, as sentences.
     """
 
-    registration: Matrix
+    registration: Registration
+    radial: float | None
     uncertainty_px: float
     support: float
     offset: Offset | None
     sizes_px: tuple[Size, Size]
     names: list[str]
     rejected: dict[str, str]
-    before: Matrix | None
+    before: Registration | None
     pictures: list[tuple[bytes, bytes]]
     cautions: list[str] = field(default_factory=list)
 
@@ -75,7 +78,7 @@ class Sample:
         return jpeg(views.stretch(self.visible)), jpeg(views.stretch(self.thermal))
 
 
-def estimated(samples: Sequence[Sample], start: Matrix | None) -> Estimate:
+def estimated(samples: Sequence[Sample], start: Matrix | None, model: Model = "homography") -> Estimate:
     """The registration of the samples: the one place that calls the estimator.
 
     Raises:
@@ -84,7 +87,7 @@ def estimated(samples: Sequence[Sample], start: Matrix | None) -> Estimate:
     from edgefusion import registration
 
     pairs = [(each.visible, each.thermal) for each in samples]
-    return registration.estimate(pairs, start=start)
+    return registration.estimate(pairs, start=start, model=model)
 
 
 def calibrate_drive(named: NamedRecording, settings: RigSettings) -> Drive:
@@ -97,18 +100,19 @@ def calibrate_drive(named: NamedRecording, settings: RigSettings) -> Drive:
     """
     rig = settings.rig()
     samples, sizes, formats = samples_of(named, lag=0)
-    start = rig.registration_for(*sizes) if rig else None
+    before = rig.registration_for(*sizes) if rig else None
     try:
-        found = estimated(samples, start)
-        offset = _offset(named, found.matrix, quiet=settings.quiet)
+        found = estimated(samples, before.matrix if before else None, settings.model)
+        offset = _offset(named, found.registration(sizes[0]), quiet=settings.quiet)
         lag = round(offset.lag_frames) if offset and not offset.doubt else 0
         if offset and abs(offset.lag_frames) >= LAGGING and lag:
             samples, *_ = samples_of(named, lag=lag)
-            found = estimated(samples, found.matrix)
+            found = estimated(samples, found.matrix, settings.model)
         _check(found)
     except InputError as error:
         raise type(error)(error.what, where=error.where or named.name, remedy=error.remedy) from None
-    result = _drive(found, samples, sizes, offset, start)
+    radial = found.lens if settings.model == "lens" else None
+    result = _drive(found, samples, sizes, offset, before, radial)
     writing.write_rig(settings.out, _text(result, rig, settings, formats))
     return result
 
@@ -117,11 +121,17 @@ def _check(found: Estimate) -> None:
     if found.uncertainty_px > MOST_UNCERTAINTY_PX:
         raise InputError(
             f"the registration is uncertain by {found.uncertainty_px:.1f} px, more than {MOST_UNCERTAINTY_PX:g}",
-            remedy="record a longer drive past buildings, kerbs and vehicles, or use a target",
+            remedy="record a longer drive past buildings, kerbs and vehicles; for a wide lens give --model lens or use"
+            " a target",
+        )
+    if not LEAST_RADIAL <= found.lens <= MOST_RADIAL:
+        raise InputError(
+            f"a radial term of {found.lens:.2f}, where lenses have {LEAST_RADIAL:g} to {MOST_RADIAL:g}",
+            remedy="use a target, which measures both lenses",
         )
 
 
-def _offset(named: NamedRecording, registration: Matrix, *, quiet: bool) -> Offset | None:
+def _offset(named: NamedRecording, registration: Registration, *, quiet: bool) -> Offset | None:
     recording = named.open()
     if recording.fps is None:
         return None
@@ -191,32 +201,36 @@ def _spread(count: int) -> list[int]:
 
 
 def _drive(
-    found: Estimate, samples: Sequence[Sample], sizes: tuple[Size, Size], offset: Offset | None, before: Matrix | None
-) -> Drive:
+    found: Estimate, samples: Sequence[Sample], sizes: tuple[Size, Size], offset: Offset | None,
+    before: Registration | None, radial: float | None,
+) -> Drive:  # fmt: skip
     used = [samples[index] for index in found.used]
     rejected = {samples[each.index].name: str(each.reason) for each in found.rejected}
     cautions = [] if offset is None or not offset.doubt else [f"no time offset: {offset.doubt}"]
     if found.uncertainty_px > 2:
         cautions.append(f"the registration is uncertain by {found.uncertainty_px:.1f} px: record a longer drive")
+    if before and before.bend and radial is None:
+        cautions.append("the lenses that the rig had are not followed any more: use a target, or --model lens")
     return Drive(
-        found.matrix, found.uncertainty_px, found.support, offset, sizes, [each.name for each in used], rejected,
-        before, [each.pictures for each in used[:6]], cautions,
+        found.registration(sizes[0]), radial, found.uncertainty_px, found.support, offset, sizes,
+        [each.name for each in used], rejected, before, [each.pictures for each in used[:6]], cautions,
     )  # fmt: skip
 
 
 def _text(drive: Drive, rig: Rig | None, settings: RigSettings, formats: tuple[str, str]) -> str:
-    matrix, sizes = drive.registration, drive.sizes_px
+    registration, sizes = drive.registration, drive.sizes_px
     if rig:
-        matrix = scale_registration(
-            matrix, visible=(sizes[0], rig.visible.size_px), thermal=(sizes[1], rig.thermal.size_px)
+        registration = registration.scaled(
+            visible=(sizes[0], rig.visible.size_px), thermal=(sizes[1], rig.thermal.size_px)
         )
         text = read_text(settings.rig_path) if settings.rig_path else ""
     else:
         text = writing.fresh(sizes, formats, bits=16)
     ruler = {"baseline_m": settings.baseline_m} if settings.baseline_m is not None else {}
-    table = {**ruler, "target": "targetless", "uncertainty_px": round(drive.uncertainty_px, 4)}
+    radial = {"radial": round(drive.radial, 6)} if drive.radial is not None else {}
+    table = {**ruler, "target": "targetless", "uncertainty_px": round(drive.uncertainty_px, 4), **radial}
     offset = drive.offset.offset_ns if drive.offset and not drive.offset.doubt else None
     if offset is not None and rig:
         offset += rig.visible.time_offset_ns  # the recording's stamps are the cameras' own
-    matrix = check_registration(matrix)
+    matrix = check_registration(registration.matrix)
     return writing.edited(text, writing.Changes(matrix, table, offset), where=settings.rig_path or settings.out)

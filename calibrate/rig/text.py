@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def describe(result: Result, out: Path, page: Path | None) -> str:
         f" off in visible, {thermal:.2f} in thermal, {both:.2f} as one rig",
         f"thermal is {1e3 * geometry.baseline_m:.1f} mm from visible and turned by {geometry.turn_deg:.2f} degrees",
         f"registration for {result.reference_m:g} m, uncertain by {result.uncertainty_px:.2f} px;"
-        f" the lenses leave {result.lens_px[0]:.1f} px, at most {result.lens_px[1]:.1f}",
+        f" it follows the lenses, which bend it by {result.lens_px[0]:.1f} px, at most {result.lens_px[1]:.1f}",
         f"parallax: {', '.join(parallax_words(each) for each in result.parallax if each.distance_m in SHOWN_M)}",
         *[f"caution: {sentence}" for sentence in result.cautions],
         f"rig: {out}",
@@ -72,7 +73,8 @@ def drive_json(drive: Drive, out: Path, page: Path | None) -> str:
     offset = drive.offset
     values = {
         "target": "targetless",
-        "registration": drive.registration.tolist(),
+        "registration": drive.registration.matrix.tolist(),
+        "radial": drive.radial,
         "uncertainty_px": drive.uncertainty_px,
         "support": drive.support,
         "time_offset": None if offset is None else {**vars(offset), "curve": list(offset.curve)},
@@ -89,12 +91,20 @@ def describe_drive(drive: Drive, out: Path, page: Path | None) -> str:
     lines = [
         f"{len(drive.names)} of {total} pairs used; {drive.support:.0%} of the image agrees",
         f"registration uncertain by {drive.uncertainty_px:.2f} px, for what is as far away as most of the scene",
+        *([lens_words(drive)] if drive.radial is not None else []),
         *([offset_words(drive.offset)] if drive.offset and not drive.offset.doubt else []),
         *[f"caution: {sentence}" for sentence in drive.cautions],
         f"rig: {out}",
         *([f"page: {page}"] if page else []),
     ]
     return "\n".join(lines)
+
+
+def lens_words(drive: Drive) -> str:
+    """Such as "lenses: radial term -0.103, which moves thermal's corners by 21.1 of its pixels"."""
+    radial = drive.radial or 0.0
+    corner_px = abs(radial) * math.hypot(*drive.sizes_px[1]) / 2
+    return f"lenses: radial term {radial:+.3f}, which moves thermal's corners by {corner_px:.1f} of its pixels"
 
 
 def offset_words(offset: Offset) -> str:
@@ -111,7 +121,7 @@ def check_json(found: Checked, page: Path | None) -> str:
         for name in ("verdict", "mean_px", "most_px", "uncertainty_px", "limit_px", "support", "pairs", "rejected")
     }
     regions = [vars(each) for each in found.regions]
-    matrices = {"registration": found.registration.tolist(), "measured": found.measured.tolist()}
+    matrices = {"registration": found.registration.matrix.tolist(), "measured": found.measured.matrix.tolist()}
     where = {"rig": str(found.rig_path), "page": str(page) if page else None}
     return json.dumps({**where, **plain, "regions": regions, **matrices}, indent=2)
 

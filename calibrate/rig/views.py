@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.frames import Frame, PixelFormat, Pixels
+from edgefusion.core.geometry import Registration, apply, inverse
 
 NOISE_SHARE = 0.2
 """Of white noise, a blur by two pixels leaves a seventh."""
@@ -39,6 +40,19 @@ def stretch(plane: npt.NDArray[np.generic]) -> Bytes:
     low, high = np.percentile(values[::2, ::2], TAILS)
     scaled = (values - low) * (255 / max(float(high - low), 1e-6))
     return np.asarray(np.clip(scaled + 0.5, 0, 255).astype(np.uint8))
+
+
+def straightened(thermal: Pixels, registration: Registration) -> Pixels:
+    """[h, w] thermal as it would be if the registration's homography were all of it; 0 where nothing was seen."""
+    if registration.bend is None:
+        return thermal
+    size = thermal.shape[1], thermal.shape[0]
+    pixels = np.stack(np.meshgrid(*map(np.arange, size)), -1).reshape(-1, 2)
+    at = pixels + registration.bend.at(apply(inverse(registration.matrix), pixels))
+    x, y = at.T.astype(np.float32).reshape(2, size[1], size[0])
+    straight: Pixels = np.empty_like(thermal)
+    cv2.remap(thermal, x, y, cv2.INTER_LINEAR, dst=straight)
+    return straight
 
 
 def same(image: Bytes) -> Bytes:

@@ -1,10 +1,14 @@
 """Registration: where the thermal camera sees what a visible pixel shows.
 
 A registration is a [3, 3] homography from a visible pixel (x, y, 1) to a thermal point, both in native pixels
-of their camera, (0, 0) being the centre of the top-left pixel. It is scaled to other image sizes here only.
+of their camera, (0, 0) being the centre of the top-left pixel; then, where lenses are known, a smooth bend. It is
+scaled to other image sizes here only.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,17 +47,6 @@ def check_engine_size(size_px: Size) -> None:
         raise UsageError(f"an engine of {size_px[0]}x{size_px[1]}", remedy="width and height: multiples of 4, from 32")
 
 
-def scale_registration(registration: Matrix, *, visible: tuple[Size, Size], thermal: tuple[Size, Size]) -> Matrix:
-    """A registration for frames of other sizes than it was made for.
-
-    Args:
-        registration: [3, 3], for the first size of each pair.
-        visible: (size it was made for, size of the frames).
-        thermal: the same for the thermal camera.
-    """
-    return resize_map(*thermal) @ registration @ resize_map(visible[1], visible[0])
-
-
 def check_registration(registration: npt.ArrayLike) -> Matrix:
     """The registration as a float64 [3, 3] array with its last element 1.
 
@@ -72,15 +65,10 @@ def check_registration(registration: npt.ArrayLike) -> Matrix:
     return scaled
 
 
-def is_identity(registration: Matrix) -> bool:
-    """Whether a registration moves no point of an ordinary image by more than about a hundredth of a pixel."""
-    return bool(np.abs(registration - np.eye(3)).max() < 1e-9)
-
-
-def apply(registration: Matrix, points: npt.ArrayLike) -> Matrix:
-    """Map [N, 2] points (x, y) of the visible image to [N, 2] points of the thermal image."""
+def apply(matrix: Matrix, points: npt.ArrayLike) -> Matrix:
+    """Map [N, 2] points (x, y) by a [3, 3] homography."""
     given = np.asarray(points, np.float64)
-    mapped = np.column_stack([given, np.ones(len(given))]) @ registration.T
+    mapped = np.column_stack([given, np.ones(len(given))]) @ matrix.T
     flat: Matrix = mapped[:, :2] / mapped[:, 2:]
     return flat
 
@@ -90,12 +78,107 @@ def inverse(matrix: Matrix) -> Matrix:
     return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
-def scale_of(registration: Matrix) -> float:
+def scale_of(matrix: Matrix) -> float:
     """Thermal pixels to a visible one, perspective left aside."""
-    return float(np.sqrt(abs(np.linalg.det(registration[:2, :2]))))
+    return float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
 
 
-def grid(size_px: Size, count: int = 9) -> Matrix:
-    """[N, 2] pixels, ``count`` by ``count``, from corner to corner of an image."""
-    x, y = (np.linspace(0, side - 1, count) for side in size_px)
+def grid(size_px: Size, count: int | tuple[int, int] = 9) -> Matrix:
+    """[N, 2] pixels, ``count`` by ``count`` (or columns by rows), from corner to corner of an image."""
+    counts = (count, count) if isinstance(count, int) else count
+    x, y = (np.linspace(0, side - 1, number) for side, number in zip(size_px, counts, strict=True))
     return np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+
+
+def normaliser(size_px: Size) -> Matrix:
+    """[3, 3] from pixels of an image to coordinates with its centre at 0 and its corners at a distance of 1."""
+    half = np.hypot(*size_px) / 2
+    x, y = ((side - 1) / 2 / half for side in size_px)
+    return np.array([[1 / half, 0, -x], [0, 1 / half, -y], [0, 0, 1]])
+
+
+BEYOND = 4
+"""A correction of drift looks up to so many nodes past the visible image's edge."""
+
+
+@dataclass(frozen=True)
+class Bend:
+    """What lenses do and no homography follows, as displacements on a coarse grid over the visible image.
+
+    Attributes:
+        nodes: [R, C, 2] thermal pixels (x, y); between nodes bilinear, and so on beyond them for ``BEYOND`` nodes.
+        place: [3, 3] from a visible pixel to (column, row) among the nodes: scales and shifts only.
+    """
+
+    nodes: Matrix
+    place: Matrix
+
+    def at(self, points: npt.ArrayLike) -> Matrix:
+        """[N, 2] thermal pixels: how far what [N, 2] visible pixels show is displaced."""
+        last = np.array(self.nodes.shape[1::-1]) - 1
+        places = np.clip(apply(self.place, points), -BEYOND, last + BEYOND)
+        first = np.clip(places.astype(int), 0, last - 1)
+        (x, y), (column, row) = (places - first).T[..., None], first.T
+        above = self.nodes[row, column] * (1 - x) + self.nodes[row, column + 1] * x
+        below = self.nodes[row + 1, column] * (1 - x) + self.nodes[row + 1, column + 1] * x
+        return np.asarray(above * (1 - y) + below * y)
+
+    def corrected(self, correction: Matrix) -> Bend:
+        """At p what this one is at ``correction`` p, [3, 3] among visible pixels; to some hundredths of a pixel."""
+        rows, columns = self.nodes.shape[:2]
+        pixels = apply(inverse(self.place), grid((columns, rows), (columns, rows)))
+        return replace(self, nodes=self.at(apply(correction, pixels)).reshape(self.nodes.shape))
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Where thermal shows what a visible pixel shows, for frames of one size each.
+
+    Attributes:
+        matrix: [3, 3] homography from a visible pixel to a thermal point.
+        bend: added to it.
+    """
+
+    matrix: Matrix
+    bend: Bend | None = None
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it moves no point of an ordinary image by more than about a hundredth of a pixel."""
+        return self.bend is None and bool(np.abs(self.matrix - np.eye(3)).max() < 1e-9)
+
+    @property
+    def numbers(self) -> list[Any]:
+        """All that it consists of, for a digest."""
+        bend = [] if self.bend is None else [self.bend.nodes.tolist(), self.bend.place.tolist()]
+        return [*self.matrix.tolist(), *bend]
+
+    def points(self, points: npt.ArrayLike) -> Matrix:
+        """[N, 2] thermal points that [N, 2] visible pixels (x, y) show."""
+        mapped = apply(self.matrix, points)
+        return mapped if self.bend is None else mapped + self.bend.at(points)
+
+    def lookup(self, size_px: Size) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """[H, W] x and y of the thermal point of each pixel of a visible image, for ``cv2.remap``."""
+        pixels = np.stack(np.meshgrid(*map(np.arange, size_px)), -1).reshape(-1, 2)
+        x, y = self.points(pixels).T.astype(np.float32).reshape(2, size_px[1], size_px[0])
+        return x, y
+
+    def corrected(self, correction: Matrix) -> Registration:
+        """The registration of cameras that moved.
+
+        Args:
+            correction: [3, 3] among visible pixels: thermal shows at p what this registration has at ``correction`` p.
+        """
+        return Registration(self.matrix @ correction, self.bend and self.bend.corrected(correction))
+
+    def scaled(self, *, visible: tuple[Size, Size], thermal: tuple[Size, Size]) -> Registration:
+        """The same for frames of other sizes.
+
+        Args:
+            visible: (size it was made for, size of the frames).
+            thermal: the same for the thermal camera.
+        """
+        back, forth = resize_map(visible[1], visible[0]), resize_map(*thermal)
+        bend = self.bend and Bend(self.bend.nodes * forth.diagonal()[:2], self.bend.place @ back)
+        return Registration(forth @ self.matrix @ back, bend)

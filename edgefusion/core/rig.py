@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from edgefusion.core import toml
+from edgefusion.core.bend import LEAST_RADIAL, MOST_RADIAL, radial_bend
 from edgefusion.core.errors import InputError, RigError
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, PixelFormat
-from edgefusion.core.geometry import Matrix, Size, check_registration, resize_map, scale_registration
+from edgefusion.core.geometry import Bend, Matrix, Registration, Size, check_registration, resize_map
 from edgefusion.core.mistakes import Mistake, explain, parse, validate
+
+if TYPE_CHECKING:
+    from edgefusion.core.lenses import Geometry
 
 RING = "ring:"
 """How an output that is a ring begins; its name follows."""
@@ -99,7 +103,7 @@ class Lens(_Part):
 
 
 class Calibration(_Part):
-    """How the registration came about; only ``baseline_m`` is written by hand."""
+    """How the registration came about, and what the lenses add to it; only ``baseline_m`` is written by hand."""
 
     baseline_m: float | None = Field(default=None, ge=0, le=10, description="between the two lenses, by ruler")
     target: str | None = Field(default=None, description="what was calibrated on")
@@ -110,8 +114,17 @@ class Calibration(_Part):
         default=None, description="from the visible camera's axes to the thermal one's"
     )
     translation_m: tuple[float, float, float] | None = Field(default=None, description="the same")
+    radial: float | None = Field(
+        default=None, ge=LEAST_RADIAL, le=MOST_RADIAL, description="after the registration, where no lenses are given"
+    )
     visible: Lens | None = None
     thermal: Lens | None = None
+
+    @model_validator(mode="after")
+    def _one_bend(self) -> Calibration:
+        if self.radial is not None and (self.visible or self.thermal):
+            raise ValueError("radial and lenses exclude each other: remove one")
+        return self
 
 
 class Rig(_Part):
@@ -137,17 +150,47 @@ class Rig(_Part):
             raise ValueError(error.what) from error
         return rows
 
-    def registration_for(self, visible: Size, thermal: Size) -> Matrix:
-        """[3, 3] registration for frames of these sizes."""
+    def registration_for(self, visible: Size, thermal: Size) -> Registration:
+        """For frames of these sizes: ``registration``, and what the calibrated lenses add to it."""
         matrix = check_registration(self.registration)
-        return scale_registration(
-            matrix, visible=(self.visible.size_px, visible), thermal=(self.thermal.size_px, thermal)
+        bend, _ = self._bend(matrix)
+        return Registration(matrix, bend).scaled(
+            visible=(self.visible.size_px, visible), thermal=(self.thermal.size_px, thermal)
         )
 
+    @property
+    def lenses_ignored(self) -> str:
+        """Why the lenses of ``[calibration]`` are not followed, as a clause; empty if they are, or there are none."""
+        return self._bend(check_registration(self.registration))[1]
 
-def registered(visible: Size, thermal: Size) -> Matrix:
+    def _bend(self, matrix: Matrix) -> tuple[Bend | None, str]:
+        given = self.calibration
+        if given is None:
+            return None, ""
+        if given.visible is None and given.thermal is None:
+            sizes = {"visible": self.visible.size_px, "thermal": self.thermal.size_px}
+            return radial_bend(given.radial, matrix, **sizes) if given.radial else None, ""
+        geometry = self._geometry(given)
+        if geometry is None or given.reference_m is None:
+            return None, "both lenses, rotation, translation_m and reference_m are needed"
+        try:
+            return geometry.bend(matrix, given.reference_m), ""
+        except ValueError as error:
+            return None, str(error)
+
+    def _geometry(self, given: Calibration) -> Geometry | None:
+        if not (given.visible and given.thermal and given.rotation and given.translation_m):
+            return None
+        from edgefusion.core.lenses import Geometry, pinhole  # imports OpenCV
+
+        visible = pinhole(self.visible.size_px, **given.visible.model_dump())
+        thermal = pinhole(self.thermal.size_px, **given.thermal.model_dump())
+        return Geometry(visible, thermal, np.array(given.rotation), np.array(given.translation_m))
+
+
+def registered(visible: Size, thermal: Size) -> Registration:
     """The registration of a recording that is registered already: the two images show the same view."""
-    return np.eye(3) if visible == thermal else resize_map(visible, thermal)
+    return Registration(np.eye(3) if visible == thermal else resize_map(visible, thermal))
 
 
 def load_rig(path: Path) -> Rig:

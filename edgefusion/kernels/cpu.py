@@ -10,7 +10,7 @@ from numba import get_num_threads
 
 from edgefusion.core.errors import InputError
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, Form, Frame, FramePair, PixelFormat, Pixels
-from edgefusion.core.geometry import Matrix, Size, is_identity
+from edgefusion.core.geometry import Registration, Size
 from edgefusion.kernels import cpu_pack
 from edgefusion.kernels.cpu_unpack import unpack
 from edgefusion.kernels.layout import (
@@ -37,11 +37,11 @@ class Pack:
     Args:
         visible: format and (width, height) of the visible frames.
         thermal: format and (width, height) of the thermal frames.
-        registration: [3, 3], visible pixel -> thermal point.
+        registration: for these sizes.
         bits: significant bits of a Y16 reading.
     """
 
-    def __init__(self, visible: Form, thermal: Form, *, registration: Matrix, bits: int = 16) -> None:
+    def __init__(self, visible: Form, thermal: Form, *, registration: Registration, bits: int = 16) -> None:
         check_packable(visible, thermal)
         self.visible, self.thermal = visible, thermal
         self.register(sampling_table(visible[1], thermal[1], registration))
@@ -151,7 +151,7 @@ def to_rgb(visible: Frame) -> npt.NDArray[np.uint8]:
     width, height = visible.size_px
     padded = tensor_size((width, height))
     x = np.empty((16, padded[1] // PHASES, padded[0] // PHASES), np.float32)
-    Pack(visible.form, (PixelFormat.GREY, (2, 2)), registration=np.eye(3)).pack_visible(visible, x)
+    Pack(visible.form, (PixelFormat.GREY, (2, 2)), registration=Registration(np.eye(3))).pack_visible(visible, x)
     rgb = np.empty((height, width, 3), np.uint8)
     Unpack(visible.form)(x, visible, rgb)
     return rgb
@@ -165,14 +165,18 @@ def check_packable(visible: Form, thermal: Form) -> None:
         raise InputError(f"a thermal image of {thermal[1][0]}x{thermal[1][1]} pixels is too small")
 
 
-def sampling_table(visible: Size, thermal: Size, registration: Matrix) -> SamplingTable:
+def sampling_table(visible: Size, thermal: Size, registration: Registration) -> SamplingTable:
     """Where each visible pixel falls in the thermal image, ``at`` [H, W] uint32 and ``fraction`` [H, W] uint16.
 
     Empty where the two images show the same view, pixel for pixel.
     """
-    rows = 0 if is_identity(registration) and visible == thermal else visible[1]
+    rows = 0 if registration.is_identity and visible == thermal else visible[1]
     at, fraction = np.empty((rows, visible[0]), np.uint32), np.empty((rows, visible[0]), np.uint16)
-    cpu_pack.locate(registration, *thermal, at, fraction)
+    bend = registration.bend
+    if bend is None:
+        cpu_pack.locate(registration.matrix, *thermal, at, fraction)
+    else:
+        cpu_pack.locate_bent(registration.matrix, bend.nodes, bend.place, *thermal, at, fraction)
     return at, fraction
 
 

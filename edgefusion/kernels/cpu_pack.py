@@ -62,20 +62,61 @@ def _load_thermal(thermal, swapped, y, width, low, scale, row):
             row[x] = _normalise(line[x], low, scale)
 
 
+@compiled
+def _kept(u, v, ahead, columns, rows):
+    """A thermal point as the table keeps it: index of the top-left neighbour, and 8-bit fractions."""
+    last_x, last_y = columns - 1, rows - 1
+    px, py = min(max(u, 0.0), last_x), min(max(v, 0.0), last_y)
+    left, top = min(int(px), columns - 2), min(int(py), rows - 2)
+    right, down = min(int((px - left) * 256 + 0.5), 255), min(int((py - top) * 256 + 0.5), 255)
+    seen = ahead and abs(u - px) <= 0.5 and abs(v - py) <= 0.5
+    return (0 if seen else UNSEEN) | (top * columns + left), right << 8 | down
+
+
 @freed
 def locate(h, columns, rows, at, fraction):
-    """Where each visible pixel falls in the thermal image: index of the top-left neighbour, and 8-bit fractions."""
-    last_x, last_y = columns - 1, rows - 1
+    """Where each visible pixel falls in the thermal image, by a homography."""
     for y in range(at.shape[0]):
         for x in range(at.shape[1]):
             w = h[2, 0] * x + h[2, 1] * y + h[2, 2]
             u, v = (h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w, (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w
-            px, py = min(max(u, 0.0), last_x), min(max(v, 0.0), last_y)
-            left, top = min(int(px), columns - 2), min(int(py), rows - 2)
-            right, down = min(int((px - left) * 256 + 0.5), 255), min(int((py - top) * 256 + 0.5), 255)
-            seen = w > 0 and abs(u - px) <= 0.5 and abs(v - py) <= 0.5
-            at[y, x] = (0 if seen else UNSEEN) | (top * columns + left)
-            fraction[y, x] = right << 8 | down
+            at[y, x], fraction[y, x] = _kept(u, v, w > 0, columns, rows)
+
+
+@compiled
+def _among(place, last):
+    """A place among nodes: the node before it, and how far it is from there to the next."""
+    first = min(max(int(place), 0), last - 1)
+    return first, place - first
+
+
+@compiled
+def _line(nodes, place, line):
+    """Displacements [2, C] along a row at this place among the nodes' rows."""
+    row, part = _among(place, nodes.shape[0] - 1)
+    for column in range(line.shape[1]):
+        for axis in range(2):
+            line[axis, column] = nodes[row, column, axis] * (1 - part) + nodes[row + 1, column, axis] * part
+
+
+@freed
+def locate_bent(h, nodes, place, columns, rows, at, fraction):
+    """Where each visible pixel falls in the thermal image, by a homography and the bend added to it."""
+    width, last = at.shape[1], nodes.shape[1] - 1
+    first, part = np.empty(width, np.int64), np.empty(width, np.float64)
+    line, bend = np.empty((2, nodes.shape[1]), np.float64), np.empty((2, width), np.float64)
+    for x in range(width):
+        first[x], part[x] = _among(place[0, 0] * x + place[0, 2], last)
+    for y in range(at.shape[0]):
+        _line(nodes, place[1, 1] * y + place[1, 2], line)
+        for x in range(width):
+            bend[0, x] = line[0, first[x]] * (1 - part[x]) + line[0, first[x] + 1] * part[x]
+            bend[1, x] = line[1, first[x]] * (1 - part[x]) + line[1, first[x] + 1] * part[x]
+        for x in range(width):
+            w = h[2, 0] * x + h[2, 1] * y + h[2, 2]
+            u = (h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w + bend[0, x]
+            v = (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w + bend[1, x]
+            at[y, x], fraction[y, x] = _kept(u, v, w > 0, columns, rows)
 
 
 @compiled

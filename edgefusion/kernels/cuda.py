@@ -15,7 +15,7 @@ import numpy as np
 from numba import cuda
 
 from edgefusion.core.frames import Form, PixelFormat
-from edgefusion.core.geometry import Matrix
+from edgefusion.core.geometry import Registration
 from edgefusion.kernels import cuda_pack, cuda_unpack
 from edgefusion.kernels.cpu import SamplingTable, check_packable, sampling_table
 from edgefusion.kernels.cuda_jit import THREADS
@@ -40,7 +40,7 @@ class Pack:
     Args:
         visible: format and (width, height) of the visible frames.
         thermal: format and (width, height) of the thermal frames.
-        registration: [3, 3], visible pixel -> thermal point.
+        registration: for these sizes.
         bits: significant bits of a Y16 reading.
         stream: a stream of numba's; 0 is the default stream.
 
@@ -49,7 +49,9 @@ class Pack:
         bins: of the histogram; 0 for GREY.
     """
 
-    def __init__(self, visible: Form, thermal: Form, *, registration: Matrix, bits: int = 16, stream: Any = 0) -> None:
+    def __init__(
+        self, visible: Form, thermal: Form, *, registration: Registration, bits: int = 16, stream: Any = 0
+    ) -> None:
         check_packable(visible, thermal)
         shift = max(bits - HISTOGRAM_BITS, 0)
         self.bin_width, self.bins = 1 << shift, 2**HISTOGRAM_BITS if thermal[0].deep else 0

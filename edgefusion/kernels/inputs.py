@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.frames import Form, Frame, FramePair
-from edgefusion.core.geometry import Matrix, Size
+from edgefusion.core.geometry import Matrix, Registration, Size
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import Agc, AgcSpec
 from edgefusion.kernels.cpu import Pack, SamplingTable, sampling_table
 from edgefusion.kernels.layout import Tensor, tensor_size
 
-Registration = Callable[[Size, Size], Matrix]
-"""(visible size, thermal size) -> [3, 3] registration for frames of these sizes."""
+RegistrationFor = Callable[[Size, Size], Registration]
+"""(visible size, thermal size) -> the registration for frames of these sizes."""
 
 
 class Packer(ABC):
@@ -34,9 +34,10 @@ class Packer(ABC):
     _pack: Any
     """The kernels for frames of ``_forms``."""
 
-    def __init__(self, spec: AgcSpec, *, registration: Registration = registered, bits: int = 16) -> None:
+    def __init__(self, spec: AgcSpec, *, registration: RegistrationFor = registered, bits: int = 16) -> None:
         self._spec, self._registration, self._bits = spec, registration, bits
         self._forms: tuple[Form, Form] | None = None
+        self._registered: tuple[Size, Size, Registration] | None = None
 
     def fit_forms(self, visible: Form, thermal: Form) -> bool:
         """Set the kernels up for frames of these forms; whether that changed anything.
@@ -46,24 +47,26 @@ class Packer(ABC):
         """
         if (visible, thermal) == self._forms:
             return False
-        self._set_up(visible, thermal, self._registration(visible[1], thermal[1]))
+        registration = self._registration(visible[1], thermal[1])
+        self._set_up(visible, thermal, registration)
+        self._registered = visible[1], thermal[1], registration
         self._agc = Agc(self._spec, thermal[0])
         self._forms = visible, thermal
         return True
 
     @abstractmethod
-    def _set_up(self, visible: Form, thermal: Form, registration: Matrix) -> None:
+    def _set_up(self, visible: Form, thermal: Form, registration: Registration) -> None:
         """Make ``_pack``, and what goes with it."""
 
     def table(self, correction: Matrix) -> SamplingTable:
         """How thermal is to be sampled if the registration is off, for ``register``; from any thread, takes a while.
 
         Args:
-            correction: [3, 3] among visible pixels: ``registration @ correction`` is right.
+            correction: [3, 3] among visible pixels; see ``Registration.corrected``.
         """
-        assert self._forms is not None  # noqa: S101  # fit_forms came before
-        visible, thermal = (size for _, size in self._forms)
-        return sampling_table(visible, thermal, self._registration(visible, thermal) @ correction)
+        assert self._registered is not None  # noqa: S101  # fit_forms came before
+        visible, thermal, registration = self._registered
+        return sampling_table(visible, thermal, registration.corrected(correction))
 
     def register(self, table: SamplingTable) -> None:
         """Sample thermal by this table from the next frame on, until the forms change."""
@@ -80,7 +83,7 @@ class InputPacker(Packer):
 
     _pack: Pack
 
-    def _set_up(self, visible: Form, thermal: Form, registration: Matrix) -> None:
+    def _set_up(self, visible: Form, thermal: Form, registration: Registration) -> None:
         self._pack = Pack(visible, thermal, registration=registration, bits=self._bits)
 
     def fit(self, pair: FramePair) -> bool:

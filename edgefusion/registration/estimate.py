@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.geometry import Matrix, Size, check_registration, scale_of
+from edgefusion.core.bend import radial_bend
+from edgefusion.core.geometry import Matrix, Registration, Size, check_registration, scale_of
 from edgefusion.registration import evidence, refusals
 from edgefusion.registration.coarse import Search
 from edgefusion.registration.features import Image
@@ -49,6 +50,11 @@ class Estimate:
     def points(self, points: npt.ArrayLike) -> Matrix:
         """Where [N, 2] visible pixels lie in thermal."""
         return Mapping(self.matrix, self.lens).points(points, self.thermal_size_px)
+
+    def registration(self, visible_size_px: Size) -> Registration:
+        """The same for ``pack``, within what thermal sees."""
+        sizes = {"visible": visible_size_px, "thermal": self.thermal_size_px}
+        return Registration(self.matrix, radial_bend(self.lens, self.matrix, **sizes) if self.lens else None)
 
 
 def estimate(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edgefusion.core.geometry import Matrix, Size, apply, grid, inverse
+from edgefusion.core.geometry import Matrix, Size, apply, grid, inverse, normaliser
 from edgefusion.registration.levels import Level
-from edgefusion.registration.projective import PARAMETERS, Mapping, Model, change, moved, normaliser
+from edgefusion.registration.projective import PARAMETERS, Mapping, Model, change, moved
 from edgefusion.registration.surfaces import Stack, Surfaces
 
 STEP_PX, ROUNDS, MARGIN = 0.5, 30, 4

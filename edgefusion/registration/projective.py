@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.geometry import Matrix, Size, apply, inverse
+from edgefusion.core.bend import bent_radially
+from edgefusion.core.geometry import Matrix, Size, apply, inverse, normaliser
 
 Plane = npt.NDArray[np.float32]
 Model = Literal["similarity", "homography", "lens"]
@@ -34,11 +35,7 @@ class Mapping:
     def points(self, points: npt.ArrayLike, thermal_size_px: Size) -> Matrix:
         """Where [N, 2] pixels of a visible image lie in a thermal image of this size."""
         mapped = apply(self.matrix, points)
-        if not self.lens:
-            return mapped
-        norm = normaliser(thermal_size_px)
-        ideal: Matrix = apply(norm, mapped)
-        return apply(inverse(norm), ideal * (1 + self.lens * (ideal**2).sum(axis=1, keepdims=True)))
+        return bent_radially(mapped, self.lens, thermal_size_px) if self.lens else mapped
 
     def bend(self, points: Matrix, thermal_size_px: Size) -> Matrix:
         """[N, 2] how far, in visible pixels, a unit more of the radial term moves what visible pixels show."""
@@ -46,13 +43,6 @@ class Mapping:
         squares = (apply(np.asarray(norm @ self.matrix), points) ** 2).sum(axis=1, keepdims=True)
         centre = apply(inverse(norm @ self.matrix), np.zeros((1, 2)))
         return np.asarray((points - centre) * squares)
-
-
-def normaliser(size_px: Size) -> Matrix:
-    """[3, 3] from pixels of an image to coordinates with its centre at 0 and its corners at a distance of 1."""
-    half = np.hypot(*size_px) / 2
-    x, y = ((side - 1) / 2 / half for side in size_px)
-    return np.array([[1 / half, 0, -x], [0, 1 / half, -y], [0, 0, 1]])
 
 
 def change(parameters: Matrix) -> Matrix:

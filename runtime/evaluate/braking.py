@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.frames import FramePair, PixelFormat
+from edgefusion.core.geometry import Registration
 from edgefusion.kernels.agc import AgcSpec
 from runtime.capture.approach import LEAD_S, Approach
 from runtime.capture.simulated import THERMAL_BITS
@@ -106,7 +107,7 @@ def decide(
         agc: gain control of thermal.
     """
     rule, gain = rule or Rule(), SteadyGain(agc or AgcSpec(), PixelFormat.Y16, bits=THERMAL_BITS)
-    registered = RegisteredThermal(approach.rig.registration, bits=THERMAL_BITS)
+    registered = RegisteredThermal(Registration(approach.rig.registration), bits=THERMAL_BITS)
     streaks, decided = dict.fromkeys(eyes, 0), dict.fromkeys(eyes, inf)
     for number in range(ceil(LEAD_S * rule.fps)):
         waiting = [name for name in eyes if decided[name] == inf]

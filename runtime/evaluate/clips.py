@@ -18,7 +18,7 @@ from typing import Generic, Protocol, TypeVar
 
 from edgefusion.core.errors import InputError, RecordingError
 from edgefusion.core.frames import FramePair
-from edgefusion.core.geometry import Matrix, Size
+from edgefusion.core.geometry import Registration, Size
 from edgefusion.core.rig import Rig, registered
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.recordings.recording import is_mcap, open_recording
@@ -93,8 +93,8 @@ class Footage(Protocol):
     def digest(self) -> str:
         """Changes with whatever could change a frame."""
 
-    def registration(self, visible: Size, thermal: Size) -> Matrix:
-        """[3, 3] registration for frames of these sizes."""
+    def registration(self, visible: Size, thermal: Size) -> Registration:
+        """For frames of these sizes."""
 
     def read(self) -> Iterator[FramePair]:
         """Every pair from the first."""
@@ -142,7 +142,7 @@ class Recorded:
         """Of the files' content, and of what is read of it."""
         return " ".join([*(file_digest(path) for path in self._files), *(self.topics or ())])
 
-    def registration(self, visible: Size, thermal: Size) -> Matrix:
+    def registration(self, visible: Size, thermal: Size) -> Registration:
         """The rig's, or that of two images of one view."""
         return (self.rig.registration_for if self.rig else registered)(visible, thermal)
 
@@ -189,9 +189,9 @@ class Driven:
         """Of the rig's settings and the code that draws."""
         return f"{self.rig} {code_version('runtime.capture', 'runtime.capture.night_drive')}"
 
-    def registration(self, visible: Size, thermal: Size) -> Matrix:
+    def registration(self, visible: Size, thermal: Size) -> Registration:
         """Exact."""
-        return self.rig.registration
+        return Registration(self.rig.registration)
 
     def read(self) -> Iterator[FramePair]:
         """The drive from its start, without end."""
@@ -213,7 +213,7 @@ class Clip:
         footage: where its frames come from.
         frames: how many are taken.
         size_px: (width, height) of visible, and of everything after.
-        registration: [3, 3], visible pixel -> thermal point.
+        registration: for these sizes.
         ranges: the thermal readings that become 0 and 1 in each frame.
         digest: changes with whatever could change a frame as entries see it, beside its number.
     """
@@ -221,7 +221,7 @@ class Clip:
     footage: Footage
     frames: int
     size_px: Size
-    registration: Matrix
+    registration: Registration
     ranges: tuple[tuple[float, float], ...]
     digest: str
 
@@ -266,7 +266,7 @@ def look_through(footage: Footage, agc: AgcSpec, *, frames: int | None, advance:
         text = f"{footage.name}: {footage.length} frames stated, {len(ranges)} can be decoded: judging these"
         warnings.warn(text, stacklevel=2)
     registration = footage.registration(*forms[0])
-    depends_on = [footage.digest(), registration.tolist(), footage.bits, asdict(agc)]
+    depends_on = [footage.digest(), registration.numbers, footage.bits, asdict(agc)]
     digest = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
     return Clip(footage, len(ranges), forms[0][0], registration, tuple(ranges), digest)
 

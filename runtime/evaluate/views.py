@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefusion.core.frames import Frame, FramePair, PixelFormat
-from edgefusion.core.geometry import Matrix
+from edgefusion.core.geometry import Registration
 from edgefusion.kernels.agc import Agc, AgcSpec
 from edgefusion.kernels.cpu import Pack, to_rgb
 from edgefusion.kernels.layout import HISTOGRAM_BITS, PHASES, shuffle, tensor_size
@@ -79,11 +79,11 @@ class RegisteredThermal:
     """Brings thermal over the visible view and to 8 bits, by the vehicle's own ``Pack``; pairs of one size and format.
 
     Args:
-        registration: [3, 3], visible pixel -> thermal point.
+        registration: for these sizes.
         bits: significant bits of a Y16 reading.
     """
 
-    def __init__(self, registration: Matrix, *, bits: int) -> None:
+    def __init__(self, registration: Registration, *, bits: int) -> None:
         self._registration, self._bits = registration, bits
         self._pack: Pack | None = None
         self._x = np.empty(0, np.float32)

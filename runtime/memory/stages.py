@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgefusion.core.frames import Form, Frame, FramePair, Pixels
-from edgefusion.core.geometry import Matrix
+from edgefusion.core.geometry import Registration
 from edgefusion.core.rig import registered
 from edgefusion.kernels.agc import AgcSpec
-from edgefusion.kernels.inputs import Packer, Registration
+from edgefusion.kernels.inputs import Packer, RegistrationFor
 from edgefusion.kernels.layout import check_form
 from edgefusion.recordings.pairing import SIDES
 from runtime.memory.gpu import CudaError, Gpu
@@ -114,14 +114,14 @@ class CudaInputPacker(Packer):
     _pack: Pack
 
     def __init__(
-        self, memory: RigMemory, spec: AgcSpec, *, registration: Registration = registered, bits: int = 16
+        self, memory: RigMemory, spec: AgcSpec, *, registration: RegistrationFor = registered, bits: int = 16
     ) -> None:
         super().__init__(spec, registration=registration, bits=bits)
         self._memory = memory
         self._counted = False
         self._last: tuple[Frame, Any] | None = None
 
-    def _set_up(self, visible: Form, thermal: Form, registration: Matrix) -> None:
+    def _set_up(self, visible: Form, thermal: Form, registration: Registration) -> None:
         from edgefusion.kernels.cuda import Pack  # imports numba.cuda
 
         self._pack = Pack(

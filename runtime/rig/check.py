@@ -10,7 +10,7 @@ import numpy as np
 
 from edgefusion.core.errors import EdgeFusionError, MachineError
 from edgefusion.core.frames import PixelFormat
-from edgefusion.core.geometry import Matrix, Size, apply, grid, inverse
+from edgefusion.core.geometry import Registration, Size, grid, inverse
 from edgefusion.core.rig import RING, Camera, Examined, Output, Rig
 from edgefusion.recordings.pairing import Side
 from edgefusion.ring.layout import NAME
@@ -33,12 +33,12 @@ def check_static(path: Path, examined: Examined) -> RigReport:
     return RigReport(str(path), rig.name, findings, round(coverage, 4))
 
 
-def covered(registration: Matrix, visible: Size, thermal: Size) -> float:
+def covered(registration: Registration, visible: Size, thermal: Size) -> float:
     """The share of a visible image's pixels whose thermal point lies within the thermal image, 0..1."""
     points = grid(visible, 101)
-    ahead = np.column_stack([points, np.ones(len(points))]) @ registration[2] > 0
+    ahead = np.column_stack([points, np.ones(len(points))]) @ registration.matrix[2] > 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        seen = apply(registration, points)
+        seen = registration.points(points)
     within = (seen >= -0.5) & (seen <= np.array(thermal) - 0.5)
     return float((within.all(axis=1) & ahead).mean())
 
@@ -101,14 +101,17 @@ def _times(rig: Rig, say: Say) -> Iterator[Finding]:
 
 
 def _registration(rig: Rig, coverage: float, say: Say) -> Iterator[Finding]:
-    matrix = rig.registration_for(*_sizes(rig))
+    matrix = rig.registration_for(*_sizes(rig)).matrix
     if coverage < LITTLE_COVERAGE:
         what = f"the thermal camera sees {coverage:.0%} of the visible image"
-        other = covered(inverse(matrix), *_sizes(rig))
+        other = covered(Registration(inverse(matrix)), *_sizes(rig))
         hint = "its inverse would cover much more: it maps visible to thermal" if other > 2 * coverage else ""
         yield say("warning", "registration", "; ".join(filter(None, (what, hint))))
     if np.linalg.det(matrix[:2, :2]) < 0:
         yield say("warning", "registration", "it mirrors the image")
+    if rig.lenses_ignored:
+        what = f"the lenses of [calibration] are left out, the registration stands alone: {rig.lenses_ignored}"
+        yield say("warning", "registration", f"{what}; calibrate anew, or remove [calibration.visible] and .thermal")
 
 
 def _outputs(rig: Rig, say: Say) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from scenes import noise_pair
 from edgefusion.core.bundle import load_bundle
 from edgefusion.core.devices import find_device
 from edgefusion.core.frames import FramePair, PixelFormat
+from edgefusion.core.geometry import Registration
 from runtime.fusion import Fusion, open_fusion
 
 pytestmark = pytest.mark.slow
@@ -27,8 +28,10 @@ TURNED = np.array([[0.5, 0.004, 1.0], [-0.004, 0.53, 1.0], [1e-6, 1e-6, 1.0]])
 def ready(size=(640, 480), precision="fp16", registered=True) -> tuple[Fusion, FramePair]:
     thermal = (PixelFormat.GREY, size) if registered else (PixelFormat.Y16, (size[0] // 2, size[1] * 8 // 15))
     pair = noise_pair(PixelFormat.RGB24, thermal[0], (size, thermal[1]))
-    registration = (lambda v, t: np.eye(3)) if registered else (lambda v, t: TURNED)
-    fusion = open_fusion(load_bundle(), find_device("cpu"), precision=precision, registration=registration, bits=14)
+    map_ = Registration(np.eye(3) if registered else TURNED)
+    fusion = open_fusion(
+        load_bundle(), find_device("cpu"), precision=precision, registration=lambda v, t: map_, bits=14
+    )
     fusion.fuse(pair)
     return fusion, pair
 

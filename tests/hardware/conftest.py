@@ -10,6 +10,7 @@ import pytest
 
 from edgefusion.core.bundle import Bundle, Precision, load_bundle
 from edgefusion.core.devices import find_device
+from edgefusion.core.geometry import Registration
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.inputs import InputPacker
 from runtime.capture.simulated import SimulatedRig
@@ -45,7 +46,7 @@ def inputs(bundle: Bundle) -> list[npt.NDArray[np.float32]]:
     """Three pairs of the simulated drive, packed."""
     rig = SimulatedRig(visible_size_px=bundle.manifest.layout.size_px)
     spec = AgcSpec(**bundle.manifest.agc.model_dump())
-    packer = InputPacker(spec, registration=lambda *_: rig.registration, bits=14)
+    packer = InputPacker(spec, registration=lambda *_: Registration(rig.registration), bits=14)
     return [packer.input(rig.render(number)) for number in FRAMES]
 
 

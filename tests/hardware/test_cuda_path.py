@@ -14,6 +14,7 @@ from scenes import noise_pair
 from edgefusion.core.bundle import Bundle
 from edgefusion.core.devices import find_device
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, Frame, FramePair, PixelFormat
+from edgefusion.core.geometry import Registration
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import Unpack
 from edgefusion.kernels.inputs import InputPacker
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.gpu, pytest.mark.jetson]
 
 SIZE, THERMAL_SIZE = (640, 480), (320, 256)
-WARP = np.array([[0.5, 0.004, 1.0], [-0.004, 0.53, 1.0], [1e-6, 1e-6, 1.0]])
+WARP = Registration(np.array([[0.5, 0.004, 1.0], [-0.004, 0.53, 1.0], [1e-6, 1e-6, 1.0]]))
 
 
 @pytest.fixture(scope="module")

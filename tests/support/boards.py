@@ -224,6 +224,20 @@ def _projected(rig: BoardRig, target: Target, pose: Pose) -> Iterator[tuple[Came
         yield camera, flat[:, 0]
 
 
+def far_map(rig: BoardRig, points: Doubles, distance_m: float) -> Doubles:
+    """Where the thermal camera sees visible pixels that show something so far ahead, lenses and all."""
+    zero, lens = np.zeros(3), rig.visible
+    flat = points.copy()
+    for _ in range(40):  # the inverse of the visible lens
+        rays = np.column_stack([(flat - lens.centre_px) / lens.focal_px, np.ones(len(flat))])
+        again = cv2.projectPoints(rays, zero, zero, lens.matrix, np.array(lens.distortion))[0][:, 0]
+        flat += points - again
+    rays = np.column_stack([(flat - lens.centre_px) / lens.focal_px, np.ones(len(flat))]) * distance_m
+    seen = rays @ rig.rotation.T + np.array(rig.translation_m)
+    shown, _ = cv2.projectPoints(seen, zero, zero, rig.thermal.matrix, np.array(rig.thermal.distortion))
+    return np.asarray(shown[:, 0])
+
+
 def _inside(camera: CameraModel, points: Doubles) -> bool:
     return bool((points > 3).all() and (points < np.array(camera.size_px) - 4).all())
 

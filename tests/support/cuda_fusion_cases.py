@@ -27,6 +27,7 @@ from edgefusion.core.bundle import load_bundle
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import RunError
 from edgefusion.core.frames import Form, Frame, FramePair, PixelFormat, Pixels
+from edgefusion.core.geometry import Bend, Registration
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.cpu import Unpack
 from edgefusion.kernels.inputs import InputPacker
@@ -40,7 +41,10 @@ SIZE, THERMAL_SIZE = (14, 6), (9, 7)
 FORMS = (PixelFormat.YUYV, SIZE), (PixelFormat.GREY, THERMAL_SIZE)
 DEEP = (PixelFormat.YUYV, SIZE), (PixelFormat.Y16, THERMAL_SIZE)
 """With a histogram, which takes the simulator a while."""
-WARP = np.array([[0.6, 0.02, 0.5], [-0.02, 0.7, 1.0], [0, 0, 1.0]])
+WARP = Registration(
+    np.array([[0.6, 0.02, 0.5], [-0.02, 0.7, 1.0], [0, 0, 1.0]]),
+    Bend(np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, -1.0], [-1.0, 0.5]]]), np.diag([0.03, 0.04, 1.0])),
+)
 Forms = tuple[Form, Form]
 INT8 = [{"Name": "c", "LayerType": "CaskConvolution", "Inputs": [{"Format/Datatype": "Row major Int8 format"}]}]
 HALF = np.float16

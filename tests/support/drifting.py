@@ -16,7 +16,7 @@ from edgefusion.core.frames import FramePair
 from edgefusion.core.geometry import Matrix, Size, apply, grid
 from edgefusion.core.rig import Drift, registered
 from edgefusion.kernels.agc import AgcSpec
-from edgefusion.kernels.inputs import InputPacker, Registration
+from edgefusion.kernels.inputs import InputPacker, RegistrationFor
 from edgefusion.kernels.layout import tensor_size
 from edgefusion.recordings.pairing import SIDES
 from runtime.registration.allowance import Allowance
@@ -113,7 +113,7 @@ class Drive:
     """
 
     def __init__(
-        self, settings: Drift, path: Path_ = still, *, registration: Registration = registered, bits: int = 16,
+        self, settings: Drift, path: Path_ = still, *, registration: RegistrationFor = registered, bits: int = 16,
         scale: float = 1.0,
     ) -> None:  # fmt: skip
         self.settings, self.path, self.scale = settings, path, scale

@@ -18,9 +18,18 @@ import numpy.typing as npt
 from scenes import Size, noise_pair
 
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, FramePair, PixelFormat, Pixels
+from edgefusion.core.geometry import Bend, Registration
 from edgefusion.kernels.layout import tensor_size
 
-WARP = np.array([[0.6, 0.04, 1.0], [-0.04, 0.63, 1.0], [1e-4, 1e-4, 1.0]])
+WARP = Registration(
+    np.array([[0.6, 0.04, 1.0], [-0.04, 0.63, 1.0], [1e-4, 1e-4, 1.0]]),
+    Bend(
+        np.array([[[0.8, 0.0], [0.0, 1.0], [0.5, -0.5]], [[0.0, -1.0], [-1.0, 0.5], [0.3, 0.7]]]),
+        np.diag([0.1, 0.2, 1.0]),
+    ),
+)
+"""A homography and a bend."""
+
 SIZES = {
     PixelFormat.RGB24: (21, 3),
     PixelFormat.NV12: (18, 4),
@@ -50,8 +59,8 @@ class Case:
         return size, (13, 9) if self.warped else size
 
     @property
-    def registration(self) -> npt.NDArray[np.float64]:
-        return WARP if self.warped else np.eye(3)
+    def registration(self) -> Registration:
+        return WARP if self.warped else Registration(np.eye(3))
 
     @property
     def range(self) -> tuple[float, float]:

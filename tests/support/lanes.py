@@ -14,7 +14,7 @@ from edgefusion.core.bundle import load_bundle
 from edgefusion.core.devices import find_device
 from edgefusion.core.frames import FramePair, FusedInfo, PixelFormat
 from edgefusion.core.rig import Output, registered
-from edgefusion.kernels.inputs import Registration
+from edgefusion.kernels.inputs import RegistrationFor
 from runtime.fusion import Fusion, open_fusion
 from runtime.nvtx import NO_RANGES, Ranges
 from runtime.pipeline.lane import Lane, Moments
@@ -27,7 +27,7 @@ from runtime.pipeline.turn import Timed, untimed
 SIZES = ((96, 64), (48, 32))
 
 
-def make_fusion(registration: Registration = registered) -> Fusion:
+def make_fusion(registration: RegistrationFor = registered) -> Fusion:
     return open_fusion(load_bundle(), find_device("cpu"), precision="fp32", registration=registration, bits=14)
 
 

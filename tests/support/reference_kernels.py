@@ -38,11 +38,22 @@ def readings(pixels: Pixels, pixel_format: PixelFormat) -> Array:
     return 256 * first + second
 
 
-def warp(thermal: Array, registration: Array, size: tuple[int, int]) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """[H, W] bilinear samples of thermal at every visible pixel, and whether the point is inside the image."""
+def warp(
+    thermal: Array, registration: Array, size: tuple[int, int], bend: Array | None = None
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """[H, W] bilinear samples of thermal at every visible pixel, and whether the point is inside the image.
+
+    Args:
+        thermal: [h, w].
+        registration: [3, 3].
+        size: of the visible image.
+        bend: [H * W, 2] thermal pixels to add.
+    """
     x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
     u, v, w = np.einsum("ij,jhw->ihw", registration, np.stack([x, y, np.ones_like(x)]).astype(np.float64))
     u, v = u / w, v / w
+    if bend is not None:
+        u, v = u + bend[:, 0].reshape(u.shape), v + bend[:, 1].reshape(v.shape)
     rows, columns = thermal.shape
     inside = (u >= -0.5) & (u <= columns - 0.5) & (v >= -0.5) & (v <= rows - 0.5)
     u, v = np.clip(u, 0, columns - 1), np.clip(v, 0, rows - 1)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from edgefusion.recordings.pairing import SIDES
 from edgefusion.registration import Model, estimate
 
 Grey = NDArray[np.uint8]
+Thermal = TypeVar("Thermal", NDArray[np.uint8], NDArray[np.uint16])
 Pairs = Sequence[tuple[Grey, Grey]]
 Points = Callable[[Matrix], Matrix]
 """Where visible pixels lie in thermal."""
@@ -40,7 +41,7 @@ class Warp:
         away = (flat - centre) / half
         return np.asarray(centre + half * away * (1 + self.lens * (away**2).sum(axis=1, keepdims=True)))
 
-    def __call__(self, thermal: Grey) -> Grey:
+    def __call__(self, thermal: Thermal) -> Thermal:
         """The thermal image as it would have been taken; black where the camera would have seen more."""
         size = thermal.shape[1], thermal.shape[0]
         columns, rows = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
@@ -52,7 +53,7 @@ class Warp:
         source = np.column_stack([centre + half * away, np.ones(len(away))]) @ np.linalg.inv(self.matrix).T
         x, y = (source[:, axis] / source[:, 2] for axis in (0, 1))
         maps = (each.reshape(thermal.shape).astype(np.float32) for each in (x, y))
-        return np.asarray(cv2.remap(thermal, *maps, cv2.INTER_LINEAR), np.uint8)
+        return np.asarray(cv2.remap(thermal, *maps, cv2.INTER_LINEAR), thermal.dtype)
 
 
 def similarity(seed: int, size_px: Size, *, shift_px: float, turn_deg: float) -> Warp:

@@ -10,7 +10,7 @@ from calibrate.rig.job import Result
 from calibrate.rig.page import charts, overlays
 from calibrate.rig.survey import Survey
 from calibrate.rig.targetless import Drive
-from calibrate.rig.text import VERDICTS, facts, offset_words, parallax_words
+from calibrate.rig.text import VERDICTS, facts, lens_words, offset_words, parallax_words
 from edgefusion.pages import render_page
 from edgefusion.recordings.pairing import SIDES
 
@@ -47,7 +47,7 @@ def render_drive(drive: Drive, name: str) -> str:
     ]
     offset = drive.offset
     return _page(
-        "drive.html", name, drive=drive, pictures=pictures,
+        "drive.html", name, drive=drive, pictures=pictures, lens=lens_words(drive) if drive.radial is not None else "",
         offset=offset_words(offset) if offset and not offset.doubt else "",
         curve=charts.lags(offset.curve) if offset and offset.curve else None,
     )  # fmt: skip

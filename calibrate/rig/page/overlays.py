@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from calibrate.rig.job import Result
 from calibrate.rig.survey import Looked, Survey
-from edgefusion.core.geometry import Matrix, Size, apply, resize_map
+from edgefusion.core.geometry import Registration, Size
+from edgefusion.core.rig import registered
 from edgefusion.recordings.pairing import SIDES, Side
 
 Bytes = npt.NDArray[np.uint8]
@@ -64,11 +65,15 @@ def _at_board(looked: Looked, result: Result) -> tuple[Floats, Floats]:
 
 
 def of_pair(
-    pictures: tuple[bytes, bytes], before: Matrix | None, after: Matrix, sizes: tuple[Size, Size], caption: str
+    pictures: tuple[bytes, bytes],
+    before: Registration | None,
+    after: Registration,
+    sizes: tuple[Size, Size],
+    caption: str,
 ) -> Picture:
     """A pair of a drive under two registrations."""
     left, right = (_decoded(each) for each in pictures)
-    start = resize_map(*sizes) if before is None else before
+    start = registered(*sizes) if before is None else before
     named = "as if both saw the same" if before is None else "as the rig has it"
     return Picture(
         caption, [(named, _uri(blend(left, right, start))), ("as measured", _uri(blend(left, right, after)))]
@@ -94,12 +99,9 @@ def marked(looked: Looked, side: Side) -> Bytes:
     return image
 
 
-def blend(visible: Bytes, thermal: Bytes, registration: Matrix) -> Bytes:
+def blend(visible: Bytes, thermal: Bytes, registration: Registration) -> Bytes:
     """[H, W, 3]: edges of thermal in orange over visible in grey, where thermal sees."""
-    y, x = np.mgrid[: visible.shape[0], : visible.shape[1]]
-    mapped = apply(registration, np.stack([x.ravel(), y.ravel()], axis=1)).astype(np.float32)
-    across, down = (np.ascontiguousarray(mapped[:, axis].reshape(x.shape)) for axis in (0, 1))
-    return _laid(visible, thermal, across, down)
+    return _laid(visible, thermal, *registration.lookup((visible.shape[1], visible.shape[0])))
 
 
 def _laid(visible: Bytes, thermal: Bytes, across: Floats, down: Floats) -> Bytes:

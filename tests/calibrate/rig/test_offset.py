@@ -13,6 +13,7 @@ import pytest
 
 from calibrate.rig.offset import time_offset
 from edgefusion.core.frames import Frame, FramePair, PixelFormat
+from edgefusion.core.geometry import Registration
 from edgefusion.recordings.recording import open_recording
 from runtime.capture.simulated import SimulatedRig
 
@@ -40,7 +41,7 @@ def street(late_s: float, count: int = 120) -> Iterator[FramePair]:
         )
 
 
-HALF = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1.0]])
+HALF = Registration(np.array([[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1.0]]))
 
 
 @pytest.mark.parametrize("late_ms", [0, 33, -70, 180])
@@ -90,7 +91,7 @@ def test_the_simulated_rig_s_known_offset(late_s: float) -> None:
         )
         for k in range(120)
     )
-    found = time_offset(pairs, rig.registration)
+    found = time_offset(pairs, Registration(rig.registration))
     assert found.doubt == ""
     assert found.offset_ns / 1e9 == pytest.approx(late_s, abs=0.010)
 
@@ -100,13 +101,13 @@ def test_the_simulated_rig_s_known_offset(late_s: float) -> None:
 def test_frames_of_a_clip_that_are_shifted(data: Path, clip: str) -> None:
     folder = data / "recordings" / "m3svd"
     pairs = list(islice(open_recording(folder / "visible" / f"{clip}.mp4", folder / "thermal" / f"{clip}.mp4"), 300))
-    own = time_offset(pairs, np.eye(3))
+    own = time_offset(pairs, Registration(np.eye(3)))
     assert abs(own.offset_ns) < 25_000_000
     for shift in (3, 9):
         moved = [
             FramePair(later.visible, replace(pair.thermal, timestamp_ns=later.thermal.timestamp_ns))
             for later, pair in zip(pairs[shift:], pairs, strict=False)
         ]
-        found = time_offset(moved, np.eye(3))
+        found = time_offset(moved, Registration(np.eye(3)))
         assert found.doubt == ""
         assert (found.offset_ns - own.offset_ns) / PERIOD_NS == pytest.approx(-shift, abs=0.1)

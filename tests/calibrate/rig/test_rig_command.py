@@ -60,6 +60,7 @@ def test_it_says_what_it_found_and_writes_the_rig_and_the_page(
     words = ("--recording", board, "--target", TARGET, "--out", tmp_path / "rig.toml", "--html", tmp_path / "page.html")
     result = edgefusion("calibrate", "rig", *words, "--baseline", "63mm")
     assert result.exit_code == 0, result.output
+    assert "it follows the lenses, which bend it by" in result.stdout
     assert "parallax: at 1 m: 28." in result.stdout
     assert result.stdout.endswith(f"rig: {tmp_path / 'rig.toml'}\npage: {tmp_path / 'page.html'}\n")
     assert load_rig(tmp_path / "rig.toml").calibration is not None
@@ -98,6 +99,7 @@ def test_a_refusal_writes_no_rig_but_a_page_that_shows_the_best_frames(edgefusio
         (("--target", TARGET, "--targetless"), "one of --target and --targetless is needed"),
         (("--target", "circles"), "--target circles"),
         (("--target", TARGET, "--baseline", "63"), "--baseline 63"),
+        (("--target", TARGET, "--model", "lens"), "--model is for --targetless"),
     ],
 )
 def test_words_that_make_no_sense(
@@ -135,7 +137,7 @@ def test_targetless(edgefusion: Edgefusion, drive: Path, tmp_path: Path) -> None
     words = ("--recording", drive, "--targetless", "--out", tmp_path / "rig.toml", "--html", tmp_path / "page.html")
     result = edgefusion("calibrate", "rig", *words)
     assert result.exit_code == 0, result.output
-    found = load_rig(tmp_path / "rig.toml").registration_for((640, 480), (320, 256))
+    found = load_rig(tmp_path / "rig.toml").registration_for((640, 480), (320, 256)).matrix
     middle = np.array([320.0, 240.0, 1.0])
     ends = [matrix @ middle / (matrix @ middle)[2] for matrix in (found, SimulatedRig(seed=2).registration)]
     assert np.linalg.norm(ends[0] - ends[1]) < 3

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from boards import BoardRig, CameraModel, Look, Pose, Shots, clip, poses
+from boards import BoardRig, CameraModel, Look, Pose, Shots, clip, far_map, poses
 
 from calibrate.rig.job import Result, RigSettings, calibrate_target
 from calibrate.rig.target import parse_target
@@ -84,30 +84,15 @@ def test_both_cameras_and_their_pose_are_found(tmp_path: Path, case: str) -> Non
         assert lens.matrix[0, 0] == pytest.approx(truth.focal_px, rel=0.01)
 
 
-def far_map(points: np.ndarray, distance_m: float) -> np.ndarray:
-    """Where the rendered rig's thermal camera sees visible pixels that show something so far ahead, lenses and all."""
-    zero = np.zeros(3)
-    flat = points.copy()
-    for _ in range(40):  # the inverse of the visible lens
-        rays = np.column_stack([(flat - RIG.visible.centre_px) / RIG.visible.focal_px, np.ones(len(flat))])
-        again = cv2.projectPoints(rays, zero, zero, RIG.visible.matrix, np.array(RIG.visible.distortion))[0][:, 0]
-        flat += points - again
-    rays = np.column_stack([(flat - RIG.visible.centre_px) / RIG.visible.focal_px, np.ones(len(flat))]) * distance_m
-    seen = rays @ RIG.rotation.T + np.array(RIG.translation_m)
-    return np.asarray(
-        cv2.projectPoints(seen, zero, zero, RIG.thermal.matrix, np.array(RIG.thermal.distortion))[0][:, 0]
-    )
-
-
 def test_the_registration_is_right_at_its_distance_and_parallax_says_how_far_off_elsewhere(tmp_path: Path) -> None:
     result = run(tmp_path, shots("charuco:7x5:40mm"), "charuco:7x5:40mm", reference_m=8.0)
     x, y = np.meshgrid(np.linspace(150, 490, 5), np.linspace(110, 370, 5))
     points = np.stack([x.ravel(), y.ravel()], axis=1)
-    off = np.linalg.norm(apply(result.registration, points) - far_map(points, 8.0), axis=1)
+    off = np.linalg.norm(apply(result.registration, points) - far_map(RIG, points, 8.0), axis=1)
     assert off.mean() < result.lens_px[1] * 0.55  # thermal pixels are nearly twice as large
-    assert result.solution.geometry.thermal_points(points, 8.0) == pytest.approx(far_map(points, 8.0), abs=0.3)
+    assert result.solution.geometry.thermal_points(points, 8.0) == pytest.approx(far_map(RIG, points, 8.0), abs=0.3)
     near = next(each for each in result.parallax if each.distance_m == 2.0)
-    moved = np.linalg.norm(far_map(points, 2.0) - far_map(points, 8.0), axis=1).mean() / 0.542
+    moved = np.linalg.norm(far_map(RIG, points, 2.0) - far_map(RIG, points, 8.0), axis=1).mean() / 0.542
     assert near.mean_px == pytest.approx(moved, rel=0.06)
     assert [each.mean_px for each in result.parallax if each.distance_m == 8.0] == [0.0]
 
@@ -115,7 +100,7 @@ def test_the_registration_is_right_at_its_distance_and_parallax_says_how_far_off
 def test_the_rig_that_is_written_is_a_rig_with_the_calibration_in_it(tmp_path: Path) -> None:
     result = run(tmp_path, shots(CIRCLES), CIRCLES, baseline_m=0.063)
     rig = load_rig(tmp_path / "rig.toml")
-    assert rig.registration_for((640, 480), (320, 256)) == pytest.approx(result.registration, abs=1e-6)
+    assert rig.registration_for((640, 480), (320, 256)).matrix == pytest.approx(result.registration, abs=1e-6)
     assert rig.calibration is not None
     assert rig.calibration.target == CIRCLES
     assert rig.calibration.baseline_m == 0.063
@@ -131,7 +116,7 @@ def test_a_rig_for_other_image_sizes_gets_them_scaled(tmp_path: Path) -> None:
     )
     result = run(tmp_path, shots(CIRCLES), CIRCLES, rig_path=tmp_path / "before.toml")
     rig = load_rig(tmp_path / "rig.toml")
-    assert rig.registration_for((640, 480), (320, 256)) == pytest.approx(result.registration, abs=1e-3)
+    assert rig.registration_for((640, 480), (320, 256)).matrix == pytest.approx(result.registration, abs=1e-3)
     assert rig.calibration is not None
     assert rig.calibration.visible is not None
     assert rig.calibration.visible.focal_px[0] == pytest.approx(1040, rel=0.01)

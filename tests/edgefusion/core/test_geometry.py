@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgefusion.core.errors import InputError
-from edgefusion.core.geometry import apply, check_registration, is_identity, resize_map, scale_registration
+from edgefusion.core.geometry import Registration, apply, check_registration, resize_map
 
 
 def test_resizing_maps_corners_of_the_image_to_corners() -> None:
@@ -13,12 +13,12 @@ def test_resizing_maps_corners_of_the_image_to_corners() -> None:
 
 
 def test_a_scaled_registration_points_at_the_same_thing() -> None:
-    registration = np.array([[0.5, 0.01, 3], [-0.02, 0.52, -2], [1e-5, 2e-5, 1]])
-    half = scale_registration(registration, visible=((640, 480), (320, 240)), thermal=((320, 256), (640, 512)))
+    registration = Registration(np.array([[0.5, 0.01, 3], [-0.02, 0.52, -2], [1e-5, 2e-5, 1]]))
+    half = registration.scaled(visible=((640, 480), (320, 240)), thermal=((320, 256), (640, 512)))
     point = np.array([[100.0, 50.0]])
     in_half = apply(resize_map((640, 480), (320, 240)), point)
-    expected = apply(resize_map((320, 256), (640, 512)), apply(registration, point))
-    np.testing.assert_allclose(apply(half, in_half), expected)
+    expected = apply(resize_map((320, 256), (640, 512)), registration.points(point))
+    np.testing.assert_allclose(half.points(in_half), expected)
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ def test_what_is_no_registration_is_refused(matrix: list[list[object]], message:
 
 
 def test_a_registration_is_known_up_to_scale() -> None:
-    assert is_identity(check_registration(5 * np.eye(3)))
+    assert Registration(check_registration(5 * np.eye(3))).is_identity

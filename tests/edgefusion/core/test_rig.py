@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from boards import BoardRig, far_map
+from lens_rigs import REFERENCE_M, geometry, write_rig
 
 from edgefusion.core.errors import RigError
+from edgefusion.core.geometry import apply, grid, resize_map
 from edgefusion.core.rig import examine_rig, load_rig
 
 RIG = """\
@@ -33,8 +36,65 @@ def written(tmp_path: Path, text: str) -> Path:
 def test_a_rig_gives_the_registration_for_frames_of_any_size(tmp_path: Path) -> None:
     rig = load_rig(written(tmp_path, RIG))
     assert rig.thermal.bits == 14
-    np.testing.assert_allclose(rig.registration_for((640, 480), (320, 256))[:2, 2], [1, 2])
-    np.testing.assert_allclose(rig.registration_for((1280, 960), (320, 256))[0, 0], 0.25)
+    np.testing.assert_allclose(rig.registration_for((640, 480), (320, 256)).matrix[:2, 2], [1, 2])
+    np.testing.assert_allclose(rig.registration_for((1280, 960), (320, 256)).matrix[0, 0], 0.25)
+
+
+def test_a_rig_with_lenses_follows_them_at_any_size(tmp_path: Path) -> None:
+    rig = load_rig(write_rig(tmp_path / "rig.toml", BoardRig()))
+    points = grid((640, 480), 41)
+    truth = far_map(BoardRig(), points, REFERENCE_M)
+    seen = ((truth >= 0) & (truth <= (319, 255))).all(axis=1)
+    assert rig.lenses_ignored == ""
+    found = rig.registration_for((640, 480), (320, 256)).points(points)
+    assert np.abs(found - truth)[seen].max() < 0.05
+    large = rig.registration_for((1280, 960), (640, 512)).points(apply(resize_map((640, 480), (1280, 960)), points))
+    assert np.abs(large - apply(resize_map((320, 256), (640, 512)), truth))[seen].max() < 0.1
+
+
+def test_lenses_are_left_out_once_the_registration_is_another_one(tmp_path: Path) -> None:
+    implied = geometry(BoardRig()).registration(REFERENCE_M)
+    moved = implied @ np.array([[1, 0, 2.0], [0, 1, 0], [0, 0, 1]])
+    rig = load_rig(write_rig(tmp_path / "rig.toml", BoardRig(), registration=moved))
+    found = rig.registration_for((640, 480), (320, 256))
+    assert found.bend is None
+    np.testing.assert_allclose(found.matrix, moved / moved[2, 2])
+    assert rig.lenses_ignored == "the lenses imply another registration, 1.9 px away"
+    rounded = load_rig(write_rig(tmp_path / "rig.toml", BoardRig(), registration=np.round(implied, 7)))
+    assert (rounded.lenses_ignored, rounded.registration_for((640, 480), (320, 256)).bend is None) == ("", False)
+
+
+def test_one_lens_alone_is_not_followed(tmp_path: Path) -> None:
+    rig = load_rig(write_rig(tmp_path / "rig.toml", BoardRig(), left_out="visible"))
+    assert rig.registration_for((640, 480), (320, 256)).bend is None
+    assert rig.lenses_ignored == "both lenses, rotation, translation_m and reference_m are needed"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (r"\[520.0, 520.0\]", "[0.0, 0.0]", "the cameras look past each other"),
+        (r"\[285.0, 285.0\]", "[0.0, 0.0]", "the two lenses make no sense"),
+        ("-0.25", "nan", "the two lenses make no sense"),
+        (r"rotation = .*", "rotation = [[0, 0, 0], [0, 0, 0], [0, 0, 0]]", "the cameras look past each other"),
+        (r"rotation = .*\ntrans.*", "rotation = [[0, 0, 0], [0, 0, 0], [0, 0, 0]]\ntranslation_m = [0, 0, 0]", "the c"),
+    ],
+)
+def test_lenses_that_make_no_sense_are_left_out(tmp_path: Path, old: str, new: str, why: str) -> None:
+    path = write_rig(tmp_path / "rig.toml", BoardRig())
+    path.write_text(re.sub(old, new, path.read_text()))
+    rig = load_rig(path)
+    assert rig.registration_for((640, 480), (320, 256)).bend is None
+    assert rig.lenses_ignored.startswith(why)
+
+
+def test_a_radial_term_comes_after_the_registration(tmp_path: Path) -> None:
+    rig = load_rig(written(tmp_path, RIG + "\n[calibration]\nradial = -0.1\n"))
+    points = grid((640, 480), 21)[::3]
+    ideal = points * 0.5 + (1, 2)
+    centre, half = np.array([159.5, 127.5]), np.hypot(320, 256) / 2
+    expected = ideal + (ideal - centre) * -0.1 * (np.linalg.norm(ideal - centre, axis=1, keepdims=True) / half) ** 2
+    np.testing.assert_allclose(rig.registration_for((640, 480), (320, 256)).points(points), expected, atol=0.05)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +142,13 @@ def test_a_rig_gives_the_registration_for_frames_of_any_size(tmp_path: Path) -> 
         ("bits = 14", '[[output]]\nto = "a"\nmode = "rw"', '13: output.0.mode: should look like "0640" (given'),
         ("bits = 14", '[[output]]\nto = "ring:a"\n[[output]]\nto = "ring:b"', "14: output.1.to: a second ring"),
         ("bits = 14", '[[outputs]]\nto = "ring:a"', "11: outputs: unknown field (did you mean output?)"),
+        ("bits = 14", "bits = 14\n[calibration]\nradial = -0.4", "13: calibration.radial: should be at least -0.3"),
+        (
+            "bits = 14",
+            "bits = 14\n[calibration]\nradial = 0.1\n[calibration.thermal]\nfocal_px = [1.0, 1.0]\n"
+            "centre_px = [1.0, 1.0]\ndistortion = [0.0, 0.0, 0.0, 0.0, 0.0]",
+            "12: calibration: radial and lenses exclude each other: remove one",
+        ),
         ("[visible]", "[visible", "4: not TOML: "),
         ("bits = 14", "bits = ", "11: not TOML: "),
         ("bits = 14", "bits = 14\nbits = 15", "12: not TOML: "),

@@ -9,8 +9,9 @@ from scenes import frame, noise, noise_pair
 
 from edgefusion.core.errors import InputError
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, PixelFormat
-from edgefusion.kernels.cpu import Pack, Unpack, to_rgb
-from edgefusion.kernels.layout import tensor_size
+from edgefusion.core.geometry import Bend, Registration
+from edgefusion.kernels.cpu import Pack, Unpack, sampling_table, to_rgb
+from edgefusion.kernels.layout import UNSEEN, tensor_size
 
 sides = st.integers(4, 40)
 even = st.integers(2, 20).map(lambda half: 2 * half)
@@ -34,7 +35,7 @@ def packed(visible: PixelFormat, thermal: PixelFormat, sizes, registration, seed
     pair = noise_pair(visible, thermal, sizes, seed)
     width, height = tensor_size(sizes[0])
     x = np.full((32, height // 4, width // 4), np.nan, np.float32)
-    pack = Pack((visible, sizes[0]), (thermal, sizes[1]), registration=registration, bits=bits)
+    pack = Pack((visible, sizes[0]), (thermal, sizes[1]), registration=Registration(registration), bits=bits)
     pack(pair, x, low=low, high=high)
     return pair, x, pack
 
@@ -69,6 +70,44 @@ def test_thermal_is_sampled_through_the_registration(thermal, matrix, size, ther
     wrong = np.abs(x[16:] - expected) > 8e-3
     # positions are kept to 1/256 pixel, and a point within that of the edge may fall on either side of it
     assert wrong.sum() <= 0.02 * wrong.size
+
+
+@given(matrix=matrices, size=st.tuples(sides, sides), thermal_size=st.tuples(sides, sides))
+@settings(max_examples=40, deadline=None)
+def test_without_lenses_the_table_is_the_homography_s_to_the_bit(matrix, size, thermal_size) -> None:
+    at, fraction = sampling_table(size, thermal_size, Registration(matrix))
+    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    u, v, w = (row[0] * x + row[1] * y + row[2] for row in matrix)
+    u, v = u / w, v / w
+    px, py = np.clip(u, 0, thermal_size[0] - 1), np.clip(v, 0, thermal_size[1] - 1)
+    left, top = (np.minimum(p.astype(int), side - 2) for p, side in zip((px, py), thermal_size, strict=True))
+    right, down = (np.minimum((p * 256 + 0.5).astype(int), 255) for p in (px - left, py - top))
+    seen = (w > 0) & (np.abs(u - px) <= 0.5) & (np.abs(v - py) <= 0.5)
+    np.testing.assert_array_equal(at, np.where(seen, 0, UNSEEN) | (top * thermal_size[0] + left))
+    np.testing.assert_array_equal(fraction, right << 8 | down)
+
+
+bends = st.builds(
+    lambda seed, rows, columns, most: np.random.default_rng(seed).uniform(-most, most, (rows, columns, 2)),
+    st.integers(0, 99), st.integers(2, 7), st.integers(2, 7), st.floats(0.1, 4),
+)  # fmt: skip
+
+
+@given(matrix=matrices, nodes=bends, size=st.tuples(sides, sides), shift=st.floats(-6, 6))
+@settings(max_examples=60, deadline=None)
+def test_the_table_of_a_bent_registration_is_its_points(matrix, nodes, size, shift) -> None:
+    thermal = (400, 300)
+    place = np.diag([(nodes.shape[1] - 1) / (size[0] - 1), (nodes.shape[0] - 1) / (size[1] - 1), 1.0])
+    correction = np.array([[1, 0.01, shift], [-0.01, 1, -shift], [0, 0, 1]])
+    registration = Registration(matrix, Bend(nodes, place)).corrected(correction)
+    at, fraction = (part.reshape(-1).astype(np.int64) for part in sampling_table(size, thermal, registration))
+    top, left = np.divmod(at & ~np.int64(UNSEEN), thermal[0])
+    kept = np.column_stack([left + (fraction >> 8) / 256, top + (fraction & 255) / 256])
+    points = registration.points(np.stack(np.meshgrid(*map(np.arange, size)), -1).reshape(-1, 2))
+    within = ((points > 0) & (points < np.array(thermal) - 1.01)).all(axis=1)
+    assert np.abs(kept - points)[within].max(initial=0) <= 1 / 256
+    assert not (at[within] & UNSEEN).any()
+    assert (at[((points < -0.51) | (points > np.array(thermal) - 0.49)).any(axis=1)] & UNSEEN).all()
 
 
 @pytest.mark.parametrize("visible", VISIBLE_FORMATS)
@@ -135,7 +174,7 @@ def test_to_rgb_leaves_rgb_as_it_is() -> None:
 
 
 def test_a_frame_of_another_size_is_refused() -> None:
-    pack = Pack((PixelFormat.GREY, (32, 32)), (PixelFormat.GREY, (32, 32)), registration=np.eye(3))
+    pack = Pack((PixelFormat.GREY, (32, 32)), (PixelFormat.GREY, (32, 32)), registration=Registration(np.eye(3)))
     pair = noise_pair(PixelFormat.GREY, PixelFormat.GREY, ((32, 36), (32, 32)))
     with pytest.raises(InputError, match="32x36, the ones before it were GREY 32x32"):
         pack(pair, np.zeros((32, 8, 8), np.float32), low=0, high=1)
@@ -143,4 +182,4 @@ def test_a_frame_of_another_size_is_refused() -> None:
 
 def test_no_kernel_for_colour_thermal() -> None:
     with pytest.raises(InputError, match="no kernel packs"):
-        Pack((PixelFormat.GREY, (32, 32)), (PixelFormat.RGB24, (32, 32)), registration=np.eye(3))
+        Pack((PixelFormat.GREY, (32, 32)), (PixelFormat.RGB24, (32, 32)), registration=Registration(np.eye(3)))

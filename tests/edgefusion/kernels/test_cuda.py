@@ -58,7 +58,10 @@ def test_pack_makes_the_tensor_of_the_reference(made: dict[str, np.ndarray], cas
 
 def expected_thermal(case: Case) -> np.ndarray:
     (low, high), readings = case.range, reference.readings(case.pair.thermal.pixels, case.thermal)
-    values, inside = reference.warp(readings, case.registration, case.sizes[0])
+    registration, size = case.registration, case.sizes[0]
+    pixels = np.stack(np.meshgrid(*map(np.arange, size)), -1).reshape(-1, 2)
+    bend = registration.bend.at(pixels) if registration.bend else None
+    values, inside = reference.warp(readings, registration.matrix, size, bend)
     return reference.unshuffle(np.where(inside, np.clip((values - low) / (high - low), 0, 1), 0))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgefusion.core.errors import RunError
 from edgefusion.core.frames import FramePair, PixelFormat
+from edgefusion.core.geometry import Registration
 from edgefusion.kernels.agc import AgcSpec
 from runtime.capture.approach import LEAD_S, Approach
 from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
@@ -129,7 +130,7 @@ def test_people_beside_the_road_are_no_reason_to_brake() -> None:
 def test_thermal_lies_over_visible_and_its_range_follows_slowly() -> None:
     approach = Approach(SimulatedRig(seed=2, fps=10), VEHICLE.speed_mps)
     gain = SteadyGain(AgcSpec(), PixelFormat.Y16, bits=THERMAL_BITS)
-    registered = RegisteredThermal(approach.rig.registration, bits=THERMAL_BITS)
+    registered = RegisteredThermal(Registration(approach.rig.registration), bits=THERMAL_BITS)
     given = approach.render(3.0, 25.0)
     low, high = gain.range(given.thermal)
     first = registered(given, low=low, high=high)

@@ -22,6 +22,7 @@ from scenes import rig_toml, write_folder, write_video
 from edgefusion.core.bundle import load_bundle
 from edgefusion.core.devices import find_device
 from edgefusion.core.frames import Frame
+from edgefusion.core.geometry import Registration
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.metrics.fusion import fusion_metrics
 from edgefusion.metrics.temporal import flickers
@@ -191,7 +192,11 @@ def test_thermal_is_what_the_vehicle_makes_of_it_with_the_memory_of_its_gain_con
     seen = look_through(Driven(rig), spec, frames=6, advance=lambda count: None)
     view = Views(seen)
     fusion = open_fusion(
-        bundle, find_device("cpu"), precision="fp32", bits=14, registration=lambda visible, thermal: rig.registration
+        bundle,
+        find_device("cpu"),
+        precision="fp32",
+        bits=14,
+        registration=lambda visible, thermal: Registration(rig.registration),
     )
     for number in range(6):
         pair = rig.render(number)

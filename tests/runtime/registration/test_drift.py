@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from clips import CLIPS
 from drifting import FPS, Drive, apart_px, clip, ramp, shift
+from registration_cases import Warp
 
+from edgefusion.core.bend import radial_bend
 from edgefusion.core.frames import FramePair
+from edgefusion.core.geometry import Registration
 from edgefusion.core.rig import Drift
 from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
 
@@ -65,26 +69,38 @@ def test_no_clip_gives_a_false_alarm(data: Path, name: str, skipped: int) -> Non
 
 
 class OnDemand:
-    """The simulated drive, of which only the frames are drawn that somebody looks at."""
+    """The simulated drive, of which only the frames are drawn that somebody looks at; thermal through a lens."""
 
-    def __init__(self, seed: int, fog: float = 0.0) -> None:
-        self.rig = SimulatedRig(seed=seed, fog=fog)
+    def __init__(self, seed: int, fog: float = 0.0, radial: float = 0.0) -> None:
+        self.rig, self._radial = SimulatedRig(seed=seed, fog=fog), radial
+
+    @property
+    def registration(self) -> Registration:
+        sizes = {"visible": self.rig.visible_size_px, "thermal": self.rig.thermal_size_px}
+        matrix = self.rig.registration
+        return Registration(matrix, radial_bend(self._radial, matrix, **sizes) if self._radial else None)
+
+    def render(self, number: int) -> FramePair:
+        pair = self.rig.render(number)
+        if not self._radial:
+            return pair
+        return replace(pair, thermal=replace(pair.thermal, pixels=Warp(np.eye(3), self._radial)(pair.thermal.pixels)))
 
     def go(self, drive: Drive, seconds: float) -> None:
-        pair = self.rig.render(0)
+        pair = self.render(0)
         for number in range(round(seconds * FPS)):
             at_s = number / FPS
             if drive.wanted(at_s):
-                pair = self.rig.render(number)
+                pair = self.render(number)
             drive.frame(pair, at_s)
 
 
-def simulated(settings: Drift, seconds: float, path=lambda at_s: (0.0, 0.0), seed: int = 0, fog: float = 0.0) -> Drive:
-    source = OnDemand(seed, fog)
-    scale = source.rig.registration[0, 0]
-    drive = Drive(
-        settings, path, registration=lambda visible, thermal: source.rig.registration, bits=THERMAL_BITS, scale=scale
-    )  # fmt: skip
+def simulated(
+    settings: Drift, seconds: float, path=lambda at_s: (0.0, 0.0), seed: int = 0, fog: float = 0.0, radial: float = 0.0
+) -> Drive:
+    source = OnDemand(seed, fog, radial)
+    scale, registration = source.rig.registration[0, 0], source.registration
+    drive = Drive(settings, path, registration=lambda visible, thermal: registration, bits=THERMAL_BITS, scale=scale)
     source.go(drive, seconds)
     return drive
 
@@ -98,6 +114,13 @@ def test_the_simulated_rig_is_still() -> None:
 
 def test_a_drift_of_the_simulated_rig_is_followed() -> None:
     found = simulated(FOLLOW, 12, ramp(2.0, most_px=8)).outcome
+    assert found.noticed_s(2.0) <= 3.0
+    assert found.off_px[-1] <= 2.0
+
+
+@pytest.mark.slow
+def test_a_drift_of_a_rig_with_a_lens_is_followed_along_the_lens() -> None:
+    found = simulated(FOLLOW, 12, ramp(2.0, most_px=8), radial=-0.1).outcome
     assert found.noticed_s(2.0) <= 3.0
     assert found.off_px[-1] <= 2.0
 

@@ -18,6 +18,7 @@ from drifting import apart_px, moved, shift
 from lanes import SIZES, make_fusion, pairs
 
 from edgefusion.core.frames import REGULAR, Flag, FramePair
+from edgefusion.core.geometry import Registration
 from edgefusion.core.rig import Drift
 from edgefusion.kernels.cpu import sampling_table
 from runtime.capture.simulated import SimulatedRig
@@ -72,7 +73,7 @@ class Loop:
     def __init__(self, settings: Drift, *, live: bool = True) -> None:
         self.stop = threading.Event()
         self.moments = Turning(self.stop)
-        registration = scenes()[0].registration
+        registration = Registration(scenes()[0].registration)
         self.fusion: Fusion = make_fusion(lambda visible, thermal: registration)
         self.monitor = Monitor("front", self.fusion, settings, live=live, drifted=self.moments.set_drifted)
         outputs = Outputs([], fps=FPS, live=False, failed=lambda to, error: None)
@@ -111,7 +112,7 @@ class Loop:
 
 def packed(pair: FramePair, correction: np.ndarray) -> np.ndarray:
     """Thermal as a rig packs it whose registration is corrected in rig.toml."""
-    fusion = make_fusion(lambda visible, thermal: scenes()[0].registration @ correction)
+    fusion = make_fusion(lambda visible, thermal: Registration(scenes()[0].registration @ correction))
     fusion.fuse(pair)
     return fusion.thermal_view()
 
@@ -158,7 +159,7 @@ def test_a_drift_is_corrected_in_what_is_packed() -> None:
         right = shift((6.0, -4.0))
         assert apart_px(loop.monitor.used, right, SIZE) < 1.5
         size = scenes()[1][0].thermal.size_px
-        table = sampling_table(SIZE, size, scenes()[0].registration @ loop.monitor.used)
+        table = sampling_table(SIZE, size, Registration(scenes()[0].registration @ loop.monitor.used))
         for ours, expected in zip(loop.fusion.table(loop.monitor.used), table, strict=True):
             np.testing.assert_array_equal(ours, expected)
         loop.until(lambda: alike(loop.fusion.thermal_view(), packed(loop.moment.pair, loop.monitor.used)) > 0.99)

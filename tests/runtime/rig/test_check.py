@@ -4,9 +4,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rigcams
+from boards import BoardRig
 from click.testing import Result
+from lens_rigs import REFERENCE_M, geometry, write_rig
 
 from edgefusion.core.errors import EdgeFusionError
 from runtime.capture import base
@@ -110,6 +113,27 @@ def test_what_is_wrong_without_the_cameras(
     if finding.line is not None:
         assert place.split(".")[-1] in path.read_text().splitlines()[finding.line - 1] or place.startswith("output")
     assert (report.exit_code != 0) == (level == "error")
+
+
+def test_a_registration_that_its_lenses_do_not_imply_is_warned_of(tmp_path: Path) -> None:
+    moved = geometry(BoardRig()).registration(REFERENCE_M) @ np.array([[1, 0, 3.0], [0, 1, 0], [0, 0, 1]])
+    report = check_rig(write_rig(tmp_path / "rig.toml", BoardRig(), registration=moved))
+    [finding] = [each for each in report.findings if each.field == "registration"]
+    assert (finding.level, finding.line, report.exit_code) == ("warning", 1, 0)
+    assert "left out, the registration stands alone: the lenses imply another registration, 2.9 px away" in finding.what
+    sound = check_rig(write_rig(tmp_path / "rig.toml", BoardRig()))
+    assert not [each for each in sound.findings if each.field == "registration"]
+
+
+def test_what_thermal_covers_is_told_with_its_lens(tmp_path: Path) -> None:
+    """A lens that draws the picture together lets thermal see all of it."""
+    large = ("0.5, 0.0, 0.0], [0.0, 0.5, 0.0", "0.55, 0.0, -16.0], [0.0, 0.55, -4.5")
+    alone = check_rig(written(tmp_path, large)).coverage
+    bent = check_rig(written(tmp_path, large, ("bits = 14", "bits = 14\n[calibration]\nradial = -0.15"))).coverage
+    assert alone is not None
+    assert bent is not None
+    assert alone < 0.92
+    assert bent > 0.99
 
 
 @pytest.mark.parametrize("to", ["night:1.mp4", "night:1.mcap", "night:1", "./night:1", "udp:host", "v4l:/dev/video9"])
