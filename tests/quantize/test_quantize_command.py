@@ -35,9 +35,9 @@ def test_both_precisions_run_and_say_what_they_compute_in(edgefusion: Call, made
     drive = write_scenes(tmp_path / "drive", 2)
     for precision in ("fp16", "int8"):
         words = ("run", "--bundle", made, "--recording", drive, "--precision", precision, "--json")
-        record = json.loads(edgefusion(*words).output)
-        assert record["precision"] == precision
-        assert (record["compute"] == "i8") == (precision == "int8")
+        engine = json.loads(edgefusion(*words).output)["engine"]
+        assert engine["precision"] == precision
+        assert (engine["compute"] == "i8") == (precision == "int8")
 
 
 def test_the_bundle_carries_gates_figures_layers_and_the_list_of_frames(edgefusion: Call, made: Path) -> None:
