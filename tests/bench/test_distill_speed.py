@@ -108,17 +108,20 @@ def measure(benchmark: Any, group: str, work: Work, units: int = 1) -> None:
     assert count > 0
 
 
+@pytest.mark.speed
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_prior_step(benchmark: Any, precision: str) -> None:
     measure(benchmark, f"prior, step of {BATCH} crops of {CROP_PX} px", prior_step(precision))
 
 
+@pytest.mark.speed
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 @pytest.mark.parametrize(("size_px", "count"), [((96, 96), 8), ((640, 480), 1)], ids=["crop", "frame"])
 def test_sample(benchmark: Any, size_px: tuple[int, int], count: int, precision: str) -> None:
     measure(benchmark, f"posterior sample of {size_px[0]}x{size_px[1]}", samples(precision, size_px, count), count)
 
 
+@pytest.mark.speed
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 @pytest.mark.parametrize("feature", [False, True], ids=["pixel", "pixel and feature"])
 @pytest.mark.parametrize("arch", ["proxy-nano", "proxy-small", "proxy-base"])

@@ -34,7 +34,7 @@ def test_it_says_what_the_machine_is_and_what_each_command_found(record: dict[st
     assert {steps[name]["exit_code"] for name in ("doctor", "build", "estimate", "run")} == {0}
     assert steps["doctor"]["output"]["findings"]
     assert steps["build"]["output"]["timings"]
-    assert steps["run"]["output"]["device"]
+    assert steps["run"]["output"]["engine"]["device"]
 
 
 def test_what_could_not_run_is_there_with_its_reason(record: dict[str, Any]) -> None:
