@@ -1,4 +1,9 @@
-/* Prints a line for each fused frame: cc -std=c11 -I edgefusion/ring examples/ring_reader.c -o ring_reader; ./ring_reader front */
+/* Prints a line for each fused frame:
+ * cc -std=c11 -I edgefusion/ring examples/ring_reader.c edgefusion/ring/edgefusion_ring.c -o ring_reader; ./ring_reader front */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "edgefusion_ring.h"
 
 int main(int count, char **words) {

@@ -1,4 +1,4 @@
-"""Where everything in a ring is. ``edgefusion_ring.h`` says the same in C, docs/ring.md in words.
+"""Where everything in a ring is. ``edgefusion_ring.c`` says the same in C, docs/ring.md in words.
 
 A ring is two files in shared memory: ``edgefusion.NAME`` holds the frames and is written by the writer alone;
 ``edgefusion.NAME.readers`` holds the table in which readers note what they lease. So a reader cannot spoil a frame.

@@ -17,7 +17,10 @@ HEADERS = ROOT / "edgefusion/ring"
 STRICT = ["-Wall", "-Wextra", "-Werror", "-O2", "-I", str(HEADERS)]
 GCC, GXX = shutil.which("gcc"), shutil.which("g++")
 
+SOURCE = HEADERS / "edgefusion_ring.c"
+
 HOLDER = r"""
+#include <stdio.h>
 #include "edgefusion_ring.h"
 int main(int count, char **words) {
     edgefusion_ring ring;
@@ -43,7 +46,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("c")
     (folder / "holder.c").write_text(HOLDER)
     for source in (ROOT / "examples/ring_reader.c", folder / "holder.c"):
-        subprocess.run([GCC, "-std=c11", *STRICT, source, "-o", folder / source.stem], check=True)
+        subprocess.run([GCC, "-std=c11", *STRICT, source, SOURCE, "-o", folder / source.stem], check=True)
     return folder
 
 
@@ -96,8 +99,9 @@ def test_it_says_why_it_cannot_read(compiled: Path, name: str) -> None:
 
 
 def test_it_is_a_c_plus_plus_header_too(tmp_path: Path) -> None:
-    if not GXX:
+    if not (GCC and GXX):
         pytest.skip("g++ is not installed")
     source = tmp_path / "holder.cc"
     source.write_text(HOLDER)
-    subprocess.run([GXX, "-std=c++17", *STRICT, source, "-o", tmp_path / "holder"], check=True)
+    subprocess.run([GCC, "-std=c11", *STRICT, "-c", SOURCE, "-o", tmp_path / "ring.o"], check=True)
+    subprocess.run([GXX, "-std=c++17", *STRICT, source, tmp_path / "ring.o", "-o", tmp_path / "holder"], check=True)
