@@ -46,7 +46,7 @@ def parallax(rows: Sequence[Parallax], reference_m: float) -> Line:
 
 
 def _levels(axis: Axis) -> list[tuple[float, str]]:
-    return [(axis.at(value), f"{value:.3g}") for value in np.linspace(0, axis.high, 4)]
+    return [(axis.at(value), f"{value:.{3 if value >= 1 else 2}g}") for value in np.linspace(0, axis.high, 4)]
 
 
 def lags(curve: Sequence[float]) -> Line:
