@@ -20,15 +20,11 @@ TOLERANCE = {"float16": 6e-4, "float32": 1e-5}
 
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
-NUMBA_S = "ignore:The 'generic' unit for NumPy timedelta:DeprecationWarning"
-"""A warning of NumPy 2.5 about numba-cuda, as in pyproject.toml."""
-
 
 def support(script: str, *words: object, **variables: str) -> None:
     """Run a script of tests/support in a process of its own."""
     environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join([str(SUPPORT), *sys.path])}
-    strict = ["-W", "error", "-W", NUMBA_S]
-    command = [sys.executable, *strict, SUPPORT / script, *map(str, words)]
+    command = [sys.executable, "-W", "error", SUPPORT / script, *map(str, words)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     if done.returncode == 77:
         pytest.skip(done.stderr.strip())
