@@ -12,8 +12,8 @@ from calibrate.frames.descriptor import GROUPS, LUMA, THERMAL_CONTRAST
 from calibrate.frames.selection import Selection, descriptors
 from calibrate.frames.strata import HIGH_CONTRAST, LOW_CONTRAST, MOVING, Floats, motion_of
 from calibrate.frames.survey import Candidate
-from calibrate.page.axis import Axis
 from edgefusion.core.frames import NIGHT_LUMA
+from edgefusion.pages.axis import Axis
 
 GROUP_CLASSES = {name: f"s{number}" for number, name in enumerate((*GROUPS, START))}
 """What a frame was chosen for -> the class that gives its colour."""
@@ -114,20 +114,20 @@ class MotionChart:
 
 def motion_chart(selection: Selection) -> MotionChart:
     """How fast things move in usable and in chosen frames, in equal ratios."""
-    x = Axis(float(np.log(MOTION_EDGES[0])), float(np.log(MOTION_EDGES[-1])), 56, 864)
+    x = Axis(float(MOTION_EDGES[0]), float(MOTION_EDGES[-1]), 56, 864, log=True)
     sides = _shares(selection.survey.training), _shares(selection.training)
     tallest, height = max(float(side.max()) for side in sides), 150
     bars = [
         Bar(
-            x.at(float(np.log(low))),
+            x.at(float(low)),
             round(float(usable) / tallest * height, 1),
             round(float(chosen) / tallest * height, 1),
             f"{255 * low:.2f} to {255 * high:.2f} grey levels: {usable:.0%} of usable, {chosen:.0%} of chosen frames",
         )
         for low, high, usable, chosen in zip(MOTION_EDGES, MOTION_EDGES[1:], *sides, strict=False)
     ]
-    ticks = [(x.at(float(np.log(levels / 255))), f"{levels:g}") for levels in (0.1, 0.3, 1, 3, 10)]
-    return MotionChart(bars, round(808 / len(bars), 1), 176, x.at(float(np.log(MOVING))), ticks)
+    ticks = [(x.at(levels / 255), f"{levels:g}") for levels in (0.1, 0.3, 1, 3, 10)]
+    return MotionChart(bars, round(808 / len(bars), 1), 176, x.at(MOVING), ticks)
 
 
 def _shares(candidates: Sequence[Candidate]) -> Floats:

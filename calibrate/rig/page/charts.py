@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibrate.page.axis import Axis
 from calibrate.rig.checking import Checked
 from calibrate.rig.job import Parallax, Result
 from calibrate.rig.offset import MOST_LAG
+from edgefusion.pages.axis import Axis
 from edgefusion.recordings.pairing import SIDES
 
 LENGTHEN = 40
@@ -33,16 +33,16 @@ class Line:
 def parallax(rows: Sequence[Parallax], reference_m: float) -> Line:
     """Misalignment by distance, both in equal ratios of distance and in pixels."""
     near, far = rows[0].distance_m, rows[-1].distance_m
-    x = Axis(float(np.log(near)), float(np.log(far)), 56, 864)
+    x = Axis(near, far, 56, 864, log=True)
     y = Axis(0, max(max(row.mean_px for row in rows), 0.1) * 1.05, 216, 16)
     points = [
-        (x.at(float(np.log(row.distance_m))), y.at(row.mean_px),
+        (x.at(row.distance_m), y.at(row.mean_px),
          f"at {row.distance_m:g} m: {row.mean_px:.1f} px, at most {row.most_px:.1f}")
         for row in rows
     ]  # fmt: skip
     path = "M" + "L".join(f"{left} {top}" for left, top, _ in points)
-    ticks = [(x.at(float(np.log(row.distance_m))), f"{row.distance_m:g}") for row in rows]
-    return Line(path, ticks, _levels(y), points, x.at(float(np.log(reference_m))))
+    ticks = [(x.at(row.distance_m), f"{row.distance_m:g}") for row in rows]
+    return Line(path, ticks, _levels(y), points, x.at(reference_m))
 
 
 def _levels(axis: Axis) -> list[tuple[float, str]]:

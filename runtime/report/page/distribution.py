@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from edgefusion.pages.axis import Axis
 from runtime.report.histograms import Bar, bars, group_size, span_ms
 from runtime.report.numbers import percent, plural, short, whole
 from runtime.report.page.chart import LEFT, RIGHT, Chart, Key, colour, drawing
-from runtime.report.page.svg import ROW_PX, Axis, Mark, below, beside, line, marked, path, rect, rows_of, tag, with_room
+from runtime.report.page.svg import ROW_PX, Mark, below, beside, line, marked, path, rect, rows_of, tag, with_room
 from runtime.report.schema import Histogram, RunRecord
 from runtime.report.verdict import hidden_percentiles
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from edgefusion.pages.axis import Axis
 from runtime.report.figures import main_meters
 from runtime.report.numbers import short
 from runtime.report.page.chart import LEFT, RIGHT, Chart, Key, colour, drawing
-from runtime.report.page.svg import ROW_PX, Axis, Point, band, below, beside, legend, line, path, tag, upper
+from runtime.report.page.svg import ROW_PX, Point, band, below, beside, legend, line, path, tag, upper
 from runtime.report.page.through_time import (
     MOST_ROWS,
     Times,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgefusion.pages.axis import Axis
 from runtime.report.figures import percentile
 from runtime.report.numbers import percent, short
 from runtime.report.page.chart import LEFT, RIGHT, Chart, Key, drawing
-from runtime.report.page.svg import Axis, below, beside, path, tag, text
+from runtime.report.page.svg import below, beside, path, tag, text
 from runtime.report.schema import RunRecord
 
 TOP, BOTTOM = 34, 300

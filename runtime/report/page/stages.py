@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from edgefusion.pages.axis import Axis
 from runtime.report.figures import WORK, percentile
 from runtime.report.numbers import percent, short, whole
 from runtime.report.page.chart import RIGHT, Chart, Key, colour, drawing
-from runtime.report.page.svg import Axis, Mark, below, marked, path, rect, rows_of, text, with_room
+from runtime.report.page.svg import Mark, below, marked, path, rect, rows_of, text, with_room
 from runtime.report.schema import Histogram, RunRecord
 from runtime.report.verdict import period_ms, stage_means
 

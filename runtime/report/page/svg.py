@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from markupsafe import Markup, escape
 
-from runtime.report.numbers import log_steps, short, steps
+from edgefusion.pages.axis import Axis, steps
+from runtime.report.numbers import short
 
 GAP = 2.5
 """A line breaks where two points are further apart than so many steps."""
@@ -55,30 +56,6 @@ def rect(x: float, y: float, width: float, height: float, class_: str, title: st
     """A rectangle that says ``title`` when pointed at."""
     inside = [tag("title", title)] if title else []
     return tag("rect", *inside, x=x, y=y, width=max(width, 0.0), height=max(height, 0.0), class_=class_)
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Values to pixels, in equal steps or, with ``log``, in equal ratios."""
-
-    low: float
-    high: float
-    start_px: float
-    end_px: float
-    log: bool = False
-
-    def at(self, value: float) -> float:
-        """Pixel of a value, clipped to the axis."""
-        low, high, value = (self._scaled(one) for one in (self.low, self.high, min(max(value, self.low), self.high)))
-        share = (value - low) / (high - low) if high > low else 0.0
-        return round(self.start_px + share * (self.end_px - self.start_px), 1)
-
-    def _scaled(self, value: float) -> float:
-        return math.log(value) if self.log else value
-
-    def ticks(self, most: int = 6) -> list[float]:
-        """Round values along the axis."""
-        return log_steps(self.low, self.high) if self.log else steps(self.low, self.high, most=most)
 
 
 def upper(value: float) -> float:

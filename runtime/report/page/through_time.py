@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from edgefusion.pages.axis import Axis
 from runtime.report.figures import seconds_of
 from runtime.report.numbers import plural, short, whole
 from runtime.report.page.chart import LEFT, RIGHT, Chart, Key, colour, drawing
-from runtime.report.page.svg import GAP, Axis, Point, below, beside, line, path, rect, tag, text, upper
+from runtime.report.page.svg import GAP, Point, below, beside, line, path, rect, tag, text, upper
 from runtime.report.schema import RunRecord, Second, Timeline
 from runtime.report.timeline import thin, throttle_events
 

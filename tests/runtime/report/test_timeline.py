@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from records import record, throttled
 
+from edgefusion.pages.axis import log_steps, steps
 from runtime.report.histograms import bars, edge_ms, group_size, span_ms
-from runtime.report.numbers import duration, fixed, log_steps, percent, places_of, short, signed, steps
+from runtime.report.numbers import duration, fixed, percent, places_of, short, signed
 from runtime.report.schema import Second, Timeline
 from runtime.report.timeline import thin, throttle_events
 
