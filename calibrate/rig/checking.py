@@ -89,7 +89,7 @@ def check_rig(named: NamedRecording, settings: CheckSettings) -> Checked:
         straight = [replace(each, thermal=views.straightened(each.thermal, registration)) for each in samples]
         found = estimated(straight, registration.matrix)
     except InputError as error:
-        raise type(error)(error.what, where=error.where or named.name, remedy=error.remedy) from None
+        raise error.placed(named.name) from None
     correction = inverse(registration.matrix) @ found.matrix
     moves, regions = _misalignment(correction, sizes[0])
     mean, most = float(moves.mean()), float(moves.max())

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from calibrate.rig.choice import Choice, guessed_pose
 from calibrate.rig.detect import Detector, others
 from calibrate.rig.solve import Solution
-from calibrate.rig.survey import Looked, Survey
+from calibrate.rig.survey import Looked, Survey, spread
 from calibrate.rig.target import Target
 from calibrate.rig.views import Bytes
 from edgefusion.core.errors import InputError
@@ -97,8 +97,7 @@ def _instead(survey: Survey, blind: Sequence[Side]) -> str:
 def _samples(survey: Survey, blind: Sequence[Side]) -> list[Looked]:
     """Frames in which the target may well be: those in which the other camera sees it, or any."""
     seen = [each for each in survey.looked if any(each.seen.values())] if len(blind) == 1 else []
-    pool = seen or survey.looked
-    return [pool[number] for number in sorted({int(at) for at in np.linspace(0, len(pool) - 1, TRIED)})]
+    return spread(seen or survey.looked, TRIED)
 
 
 def _image(looked: Looked, side: Side) -> Bytes:

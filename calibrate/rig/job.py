@@ -124,10 +124,9 @@ def calibrate_target(
         choice = choose(seen)
         result = _result(seen, choice, rig, settings)
     except InputError as error:
-        error.where = error.where or named.name
         if failed:
             failed(seen, choice.rejected, error.what)
-        raise type(error)(error.what, where=error.where, remedy=error.remedy) from None
+        raise error.placed(named.name) from None
     writing.write_rig(settings.out, _text(result, rig, settings, _formats(named)))
     return result
 

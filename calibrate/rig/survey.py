@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -31,6 +31,8 @@ UNKNOWN_STRIDE = 5
 """Where a recording does not say how long it is, every fifth frame is searched."""
 
 Planes = dict[Side, npt.NDArray[np.generic]]
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,12 @@ def _speed(before: npt.NDArray[np.generic], now: npt.NDArray[np.generic], found:
     if kept.mean() < 0.5:
         return float("inf")
     return float(np.median(np.linalg.norm((moved - points)[kept, 0], axis=1)))
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of them, evenly spread."""
+    places = sorted({int(at) for at in np.linspace(0, len(items) - 1, most)}) if items else []
+    return [items[place] for place in places]
 
 
 def jpeg(image: Bytes) -> bytes:

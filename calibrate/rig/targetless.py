@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from calibrate.rig import views, writing
 from calibrate.rig.checks import MOST_UNCERTAINTY_PX
 from calibrate.rig.job import RigSettings
 from calibrate.rig.offset import Offset, time_offset
-from calibrate.rig.survey import jpeg
+from calibrate.rig.survey import jpeg, spread
 from edgefusion.core.bend import LEAST_RADIAL, MOST_RADIAL
 from edgefusion.core.errors import InputError
 from edgefusion.core.frames import FramePair, Pixels
@@ -110,7 +108,7 @@ def calibrate_drive(named: NamedRecording, settings: RigSettings) -> Drive:
             found = estimated(samples, found.matrix, settings.model)
         _check(found)
     except InputError as error:
-        raise type(error)(error.what, where=error.where or named.name, remedy=error.remedy) from None
+        raise error.placed(named.name) from None
     radial = found.lens if settings.model == "lens" else None
     result = _drive(found, samples, sizes, offset, before, radial)
     writing.write_rig(settings.out, _text(result, rig, settings, formats))
@@ -172,7 +170,7 @@ class _Kept:
     """
 
     def __init__(self, count: int | None) -> None:
-        self._wanted = None if count is None else set(_spread(count))
+        self._wanted = None if count is None else set(spread(range(count), PAIRS))
         self._stride = 1
         self.lumas: dict[int, tuple[str, Pixels]] = {}
         self.readings: dict[int, Pixels] = {}
@@ -191,13 +189,7 @@ class _Kept:
     def samples(self) -> list[Sample]:
         """Those of which both cameras' frames are there, ``PAIRS`` at most."""
         both = sorted(self.lumas.keys() & self.readings.keys())
-        chosen = [both[number] for number in _spread(len(both))]
-        return [Sample(*self.lumas[at], self.readings[at]) for at in chosen]
-
-
-def _spread(count: int) -> list[int]:
-    """Places of at most ``PAIRS`` of so many, evenly spread."""
-    return sorted({int(at) for at in np.linspace(0, count - 1, PAIRS)}) if count > 0 else []
+        return [Sample(*self.lumas[at], self.readings[at]) for at in spread(both, PAIRS)]
 
 
 def _drive(

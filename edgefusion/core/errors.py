@@ -18,6 +18,9 @@ class's code; a traceback appears only with ``--debug``.
 from __future__ import annotations
 
 from os import PathLike
+from typing import TypeVar
+
+Kind = TypeVar("Kind", bound="EdgeFusionError")
 
 
 class EdgeFusionError(Exception):
@@ -41,6 +44,10 @@ class EdgeFusionError(Exception):
         place = f"{self.where}: " if self.where else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
         return f"{place}{self.what}{remedy}"
+
+    def placed(self: Kind, where: str | PathLike[str]) -> Kind:
+        """The same error; if it says no place, with this one."""
+        return type(self)(self.what, where=self.where or where, remedy=self.remedy)
 
 
 class UsageError(EdgeFusionError):

@@ -8,7 +8,7 @@ from calibrate.page import SHARED
 from calibrate.rig.checking import Checked
 from calibrate.rig.job import Result
 from calibrate.rig.page import charts, overlays
-from calibrate.rig.survey import Survey
+from calibrate.rig.survey import Survey, spread
 from calibrate.rig.targetless import Drive
 from calibrate.rig.text import VERDICTS, facts, lens_words, offset_words, parallax_words
 from edgefusion.pages import render_page
@@ -19,7 +19,7 @@ OVERLAYS = 6
 
 def render_target(result: Result, name: str) -> str:
     """The page of a calibration with a target."""
-    chosen = overlays.spread([each.index for each in result.solution.frames], OVERLAYS)
+    chosen = spread([each.index for each in result.solution.frames], OVERLAYS)
     looked = {each.index: each for each in result.survey.looked}
     pictures = [overlays.of_target(looked[index], result) for index in chosen]
     return _page(

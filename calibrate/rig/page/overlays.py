@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -29,12 +28,6 @@ class Picture:
 
     caption: str
     images: list[tuple[str, str]]
-
-
-def spread(items: Sequence[int], count: int) -> list[int]:
-    """At most so many, evenly spread."""
-    places = sorted({int(at) for at in np.linspace(0, len(items) - 1, count)}) if items else []
-    return [items[place] for place in places]
 
 
 def of_target(looked: Looked, result: Result) -> Picture:
