@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgefusion.recordings.options import chosen_recordings, named_recording, recording_options, recordings_options
+from edgefusion.recordings.options import NamedRecording, chosen_recordings, recordings_options, takes_recording
 
 _PATH = click.Path(path_type=Path)
 
@@ -56,7 +56,7 @@ def frames(
 
 
 @calibrate.command("rig")
-@recording_options
+@takes_recording
 @click.option("--rig", "rig_path", type=_PATH, help="rig.toml to start from; all else in it stays.")
 @click.option("--target", help="checkerboard:9x6:30mm (inner corners), circles:4x11:20mm, charuco:7x5:40mm (squares).")
 @click.option("--targetless", is_flag=True, help="From an ordinary drive: the registration and the time offset.")
@@ -76,16 +76,7 @@ def frames(
 @click.option("--baseline", help="Distance between the two lenses by ruler, such as 60mm; a check on --target's size.")
 @click.option("--html", "page", type=_PATH, help="Page with overlays, residuals, coverage and parallax.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def rig_(
-    recording: Path | None,
-    visible: Path | None,
-    thermal: Path | None,
-    topics: tuple[str, str] | None,
-    intersect: bool,
-    target: str | None,
-    targetless: bool,
-    **options: Any,
-) -> None:
+def rig_(named: NamedRecording, **options: Any) -> None:
     """Measure where thermal sees what visible shows, and write it into rig.toml.
 
     With --target: from a recording of a board that both cameras see, the lenses of both cameras, their pose, and the
@@ -94,12 +85,11 @@ def rig_(
     """
     from calibrate.rig import command
 
-    named = named_recording(recording, visible, thermal, intersect=intersect, topics=topics)
-    click.echo(command.calibrate(named, target=target, targetless=targetless, **options))
+    click.echo(command.calibrate(named, **options))
 
 
 @calibrate.command()
-@recording_options
+@takes_recording
 @click.option("--rig", "rig_path", type=_PATH, required=True, help="rig.toml to judge.")
 @click.option(
     "--limit-px",
@@ -110,18 +100,10 @@ def rig_(
 )
 @click.option("--html", "page", type=_PATH, help="Page with overlays and the misalignment of each region.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def check(
-    recording: Path | None,
-    visible: Path | None,
-    thermal: Path | None,
-    topics: tuple[str, str] | None,
-    intersect: bool,
-    **options: Any,
-) -> None:
+def check(named: NamedRecording, **options: Any) -> None:
     """Say how far a rig's registration is off on a recording, and where; exit code 5 if it is beyond the limit."""
     from calibrate.rig import command
 
-    named = named_recording(recording, visible, thermal, intersect=intersect, topics=topics)
     words, good = command.check(named, **options)
     click.echo(words)
     if not good:

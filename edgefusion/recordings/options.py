@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -65,6 +65,24 @@ class NamedRecording:
 
     name: str
     open: Callable[[], Recording]
+
+
+def takes_recording(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of one recording that must be named, and call with it, a ``NamedRecording``, as ``named``."""
+
+    @wraps(command)
+    def call(
+        *,
+        recording: Path | None,
+        visible: Path | None,
+        thermal: Path | None,
+        topics: Topics | None,
+        intersect: bool,
+        **options: Any,
+    ) -> None:
+        command(named=named_recording(recording, visible, thermal, intersect=intersect, topics=topics), **options)
+
+    return recording_options(call)
 
 
 def chosen_recordings(
