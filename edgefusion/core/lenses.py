@@ -100,16 +100,19 @@ class Geometry:
 
     def thermal_points(self, points_px: Doubles, distance_m: float) -> Doubles:
         """Where [N, 2] visible pixels lie in thermal if they show something so far ahead."""
-        ahead = self.visible.rays(points_px) @ self.rotation.T + self.translation_m / distance_m
-        return self.thermal.pixels(ahead)
+        return self.thermal.pixels(self._ahead(points_px, distance_m))
 
     def seen_points(self, points_px: Doubles, distance_m: float) -> Doubles:
         """``thermal_points``; NaN behind thermal, and beyond its lens's ``reach``."""
-        ahead = self.visible.rays(points_px) @ self.rotation.T + self.translation_m / distance_m
+        ahead = self._ahead(points_px, distance_m)
         away = np.hypot(ahead[:, 0], ahead[:, 1])
         with np.errstate(invalid="ignore"):  # any distance times no depth
             shown = (ahead[:, 2] > 0) & (away < self.thermal.reach * ahead[:, 2])
         return np.where(shown[:, None], self.thermal.pixels(ahead), np.nan)
+
+    def _ahead(self, points_px: Doubles, distance_m: float) -> Doubles:
+        """[N, 3] what visible pixels show at that distance, from thermal, as shares of the distance."""
+        return np.asarray(self.visible.rays(points_px) @ self.rotation.T + self.translation_m / distance_m)
 
     def resized(self, visible: Size, thermal: Size) -> Geometry:
         """The same for other image sizes."""

@@ -109,8 +109,8 @@ def _registration(rig: Rig, coverage: float, say: Say) -> Iterator[Finding]:
         yield say("warning", "registration", "; ".join(filter(None, (what, hint))))
     if np.linalg.det(matrix[:2, :2]) < 0:
         yield say("warning", "registration", "it mirrors the image")
-    if rig.lenses_ignored:
-        what = f"the lenses of [calibration] are left out, the registration stands alone: {rig.lenses_ignored}"
+    if why := rig.lenses_ignored:
+        what = f"the lenses of [calibration] are left out, the registration stands alone: {why}"
         yield say("warning", "registration", f"{what}; calibrate anew, or remove [calibration.visible] and .thermal")
 
 
