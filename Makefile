@@ -6,7 +6,8 @@ EXTRAS ?= test
 BIN = .venv/bin
 ALL = .venv-all/bin
 PARALLEL ?= logical
-PYTEST = -m pytest -n $(PARALLEL) --dist loadfile --benchmark-disable --junitxml=build/junit-$@.xml
+OPTIONS = -n $(PARALLEL) --dist loadfile --benchmark-disable
+PYTEST = -m pytest $(OPTIONS) --junitxml=build/junit-$@.xml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help demo test test-all test-pythons aarch64 dist wheelhouse hardware-check bench lint types check clean
@@ -25,7 +26,7 @@ test-all: .venv-all/all  ## every test but those of speed, with the training, qu
 	$(ALL)/python $(PYTEST) -m "not speed"
 
 test-pythons:  ## the default suite on the other supported Pythons that are installed
-	@for version in $(PYTHONS); do .ci/test-python $$version || exit 1; done
+	@for version in $(PYTHONS); do .ci/test-python $$version $(OPTIONS) || exit 1; done
 
 aarch64: .venv/test  ## check that everything the vehicle installs resolves (aarch64, Python 3.10 and 3.12)
 	$(BIN)/python .ci/aarch64-wheels
