@@ -6,13 +6,13 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import Result
 from mcaps import write_drive
+from page_links import links
 from scenes import rig_toml, write_folder, write_video
 
 from edgefusion.core.calibration import load_calibration
@@ -72,30 +72,13 @@ def test_the_rig_s_registration_is_used(edgefusion: Edgefusion, place: Path) -> 
         assert np.array_equal(x, packer.input(pairs[frame.sequence].load()).astype(np.float16))
 
 
-class Links(HTMLParser):
-    """Whatever a page would fetch or run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.pictures = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "iframe", "object"):
-            self.found.append(tag)
-        linked = [value or "" for name, value in attrs if name in ("src", "href")]
-        self.found += [value for value in linked if not value.startswith("data:")]
-        self.pictures += tag == "img"
-
-
 def test_the_page_stands_alone_and_says_what_lacks(edgefusion: Edgefusion, tmp_path: Path) -> None:
     names = ["<script>alert(1)<slash>", *[f"n{index}" for index in range(9)]]
     write_folder(tmp_path / "drive", names)
     words = ("--recording", tmp_path / "drive", "--count", 8, "--holdout-count", 2, "--out", tmp_path / "set")
     assert edgefusion("calibrate", "frames", *words).exit_code == 0
     text = (tmp_path / "set" / "coverage.html").read_text()
-    page = Links()
-    page.feed(text)
+    page = links(tmp_path / "set" / "coverage.html")
     assert page.found == []
     assert page.pictures == 10
     assert "<b>Lacks:</b> no night frames: INT8 ranges will not hold at night" in text

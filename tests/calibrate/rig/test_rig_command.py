@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from boards import BoardRig, Look, clip, poses, write_shots
 from click.testing import Result
+from page_links import links
 
 import edgefusion.registration
 from calibrate.rig.target import parse_target
@@ -30,28 +30,6 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = parse_target(TARGET)
     pairs = clip(RIG, target, poses(RIG, target, 12))
     return write_shots(tmp_path_factory.mktemp("board") / "<b>shots", pairs)
-
-
-class Links(HTMLParser):
-    """Whatever a page would fetch or run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.pictures = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "iframe", "object"):
-            self.found.append(tag)
-        linked = [value or "" for name, value in attrs if name in ("src", "href")]
-        self.found += [value for value in linked if not value.startswith("data:")]
-        self.pictures += tag == "img"
-
-
-def links(page: Path) -> Links:
-    found = Links()
-    found.feed(page.read_text())
-    return found
 
 
 def test_it_says_what_it_found_and_writes_the_rig_and_the_page(
