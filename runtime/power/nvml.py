@@ -44,16 +44,17 @@ class NvmlMeter:
     def read(self) -> Reading:
         """Ask the driver."""
         start = time.monotonic_ns()
-        mw = self._energy_mw() if self.averages else self._asked(self._nvml.nvmlDeviceGetPowerUsage, ctypes.c_uint())
-        return Reading((start + time.monotonic_ns()) // 2, {} if mw is None else {RAIL: float(mw)})
+        if self.averages:
+            number = self._asked(self._nvml.nvmlDeviceGetTotalEnergyConsumption, ctypes.c_ulonglong())
+        else:
+            number = self._asked(self._nvml.nvmlDeviceGetPowerUsage, ctypes.c_uint())
+        timestamp_ns = (start + time.monotonic_ns()) // 2
+        mw = self._counter.mean_mw(timestamp_ns, number) if self.averages and number is not None else number
+        return Reading(timestamp_ns, {} if mw is None else {RAIL: float(mw)})
 
     def close(self) -> None:
         """Let go of NVML."""
         self._nvml.nvmlShutdown()
-
-    def _energy_mw(self) -> float | None:
-        mj = self._asked(self._nvml.nvmlDeviceGetTotalEnergyConsumption, ctypes.c_ulonglong())
-        return None if mj is None else self._counter.mean_mw(time.monotonic_ns(), mj)
 
     def _asked(self, function: Callable[..., int], number: ctypes.c_uint | ctypes.c_ulonglong) -> int | None:
         error = function(self._device, ctypes.byref(number))

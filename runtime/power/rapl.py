@@ -51,18 +51,16 @@ class RaplMeter:
 
     def read(self) -> Reading:
         """Mean power of each domain since the last reading."""
-        mw: dict[str, float] = {}
+        counted: list[tuple[Zone, float]] = []
         start = time.monotonic_ns()
         for zone in self._zones:
             try:
-                mj = int(os.pread(zone.file, LONGEST_NUMBER, 0)) / 1e3
+                counted.append((zone, int(os.pread(zone.file, LONGEST_NUMBER, 0)) / 1e3))
             except (OSError, ValueError) as error:
                 self.remarks.add(f"{zone.name} could not be read for a time: {error}")
-                continue
-            mean = zone.counter.mean_mw(time.monotonic_ns(), mj)
-            if mean is not None:
-                mw[zone.name] = mean
-        return Reading((start + time.monotonic_ns()) // 2, mw)
+        timestamp_ns = (start + time.monotonic_ns()) // 2
+        means = {zone.name: zone.counter.mean_mw(timestamp_ns, mj) for zone, mj in counted}
+        return Reading(timestamp_ns, {name: mw for name, mw in means.items() if mw is not None})
 
     def close(self) -> None:
         """Close the files."""
