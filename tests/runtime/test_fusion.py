@@ -1,28 +1,21 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
+from lanes import SIZES, make_fusion, pairs
 from scenes import noise_pair
 
-from edgefusion.core.bundle import load_bundle
-from edgefusion.core.devices import find_device
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS, FramePair, PixelFormat
 from edgefusion.core.rig import registered
 from edgefusion.kernels.cpu import to_rgb
-from runtime.fusion import Fusion, open_fusion
 
-SIZES = ((96, 64), (48, 32))
-
-
-def make_fusion() -> Fusion:
-    return open_fusion(load_bundle(), find_device("cpu"), precision="fp32", bits=14)
-
-
-def pairs(count: int, seed: int = 0) -> list[FramePair]:
-    return [noise_pair(PixelFormat.RGB24, PixelFormat.Y16, SIZES, seed + k) for k in range(count)]
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 @pytest.mark.parametrize("visible", VISIBLE_FORMATS)
@@ -88,16 +81,25 @@ def test_the_hot_path_allocates_nothing_once_it_runs() -> None:
     assert growth < 16384
 
 
-def test_resident_memory_stays_flat() -> None:
-    fusion, given = make_fusion(), pairs(4)
-    for pair in itertools.islice(itertools.cycle(given), 200):
-        fusion.fuse(pair)
-    before = resident_bytes()
-    for pair in itertools.islice(itertools.cycle(given), 2000):
-        fusion.fuse(pair)
-    assert resident_bytes() - before < 2_000_000
+RESIDENT = """
+import itertools, os
+from lanes import make_fusion, pairs
 
-
-def resident_bytes() -> int:
+def resident_bytes():
     with open("/proc/self/statm") as stream:
-        return int(stream.read().split()[1]) * 4096
+        return int(stream.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+fusion, given = make_fusion(), itertools.cycle(pairs(4))
+for pair in itertools.islice(given, 200):
+    fusion.fuse(pair)
+before = resident_bytes()
+for pair in itertools.islice(given, 2000):
+    fusion.fuse(pair)
+print(resident_bytes() - before)
+"""
+
+
+def test_resident_memory_stays_flat() -> None:
+    code = f"import sys; sys.path.insert(0, {str(SUPPORT)!r})\n{RESIDENT}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 2_000_000
