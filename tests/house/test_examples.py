@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gst_taps import needs_gstreamer
 from waiting import until
 
 import edgefusion
@@ -69,9 +70,8 @@ def test_an_example_is_python_and_uses_what_there_is(path: Path) -> None:
     assert used <= set(edgefusion.__all__)
 
 
+@needs_gstreamer
 def test_gstreamer_gets_every_frame_of_a_ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gi = pytest.importorskip("gi", reason="PyGObject is not here")
-    gi.require_version("Gst", "1.0")
     monkeypatch.setenv("EDGEFUSION_SHM", str(tmp_path))
     words = [
         sys.executable,
