@@ -22,7 +22,7 @@ demo: .venv/base  ## fuse the simulated night drive into out/
 test: .venv/test  ## the default test suite
 	$(BIN)/python $(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered
 
-test-all: .venv-all/all  ## every test but those of speed, with the training, quantization and RTX rooms
+test-all: .venv-all/all  ## every test but those of speed, with the training, quantization and RTX rooms and the live view
 	$(ALL)/python $(PYTEST) -m "not speed"
 
 test-pythons:  ## the default suite on the other supported Pythons that are installed
@@ -68,7 +68,7 @@ clean:  ## remove environments and what was built
 
 .venv-all/all: setup.cfg
 	$(PYTHON) -m venv .venv-all
-	$(ALL)/pip install -q -e '.[train,quantize,rtx,test]'
+	$(ALL)/pip install -q -e '.[train,quantize,rtx,view,test]'
 	@touch $@
 
 .venv-hardware/$(EXTRAS): setup.cfg
