@@ -32,10 +32,12 @@ RULE = (
     "warming up, cancels out; the mean difference gets a 95 % interval by a bootstrap over blocks of seconds as long "
     "as the differences depend on each other (Künsch 1989), and with fewer than 12 such blocks nothing is claimed. A "
     "latency percentile differs only if the seconds' p50 (for p90 and above their p99) does, and if it also does when "
-    "both histograms are drawn again, give or take half a bucket. p-values are corrected (Holm) for all that is "
+    "both histograms are drawn again, give or take half a bucket. Where the seconds in common differ one way and the "
+    "whole runs the other, nothing is claimed. p-values are corrected (Holm) for all that is "
     "compared here; below 0.05 a difference is told apart. Figures of which a run has one number are not judged."
 )
 SINGLE = "not judged"
+OPPOSED = "not judged: the seconds in common differ otherwise than the whole runs"
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -185,8 +187,9 @@ def _difference(figure: Figure, first: Side, other: Side) -> Difference:
     interval, p = _judge(series)
     if figure.name in PERCENTILES:
         interval, chance = _redrawn(first.latency, other.latency, PERCENTILES[figure.name])
-        agree = (np.mean(series) > 0) == (found.other > found.first) and not interval[0] <= 0 <= interval[1]
-        p = max(p, chance) if agree else 1.0
+        p = 1.0 if interval[0] <= 0 <= interval[1] else max(p, chance)
+    if p < SIGNIFICANT and np.sign(series.mean()) != np.sign(found.other - found.first):
+        return replace(found, interval=interval, reason=OPPOSED)
     return replace(found, interval=interval, p=p)
 
 

@@ -52,6 +52,19 @@ def test_less_power_is_told_apart_though_both_warm_up() -> None:
     assert rows["j_per_frame"].verdict == "better"
 
 
+def test_nothing_is_claimed_where_whole_runs_differ_the_other_way_than_their_common_seconds() -> None:
+    """Two minutes are cold throughout: ten minutes of a run that draws 3 % less are warmer, and draw more."""
+    rails = {"VDD_IN": 12_028.0, "VDD_CPU_GPU_CV": 5_917.0, "VDD_SOC": 2_813.0}
+    (found,) = compare(record(seconds=120), [("longer.json", record(seed=5, rails=rails))])
+    rows = {row.figure.name: row for row in found.differences}
+    for name in ("w_mean", "j_per_frame"):
+        row = rows[name]
+        assert row.interval, name
+        assert row.interval[1] < 0 < (row.change or 0), name
+        assert row.verdict.startswith("not judged: the seconds in common"), name
+        assert not row.told_apart
+
+
 def test_nothing_is_claimed_on_too_little_data() -> None:
     rows = differences(short_run(slower=1.5))
     assert rows["p99_ms"].verdict.startswith("hidden: too few frames")
