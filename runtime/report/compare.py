@@ -24,8 +24,8 @@ DEPENDENT = 0.2
 """Differences as far apart as their correlation falls below this are taken as independent."""
 PERCENTILES = {"p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99", "p99_9_ms": "p99.9"}
 NAMES = (
-    "fps", "fusion_fps", *PERCENTILES, "max_ms", "jitter_ms", "misses", "dropped", "j_per_frame", "net_j_per_frame",
-    "w_mean", "temp_max_c", "throttled", "cpu", "resident_mb",
+    "fps", "fusion_fps", *PERCENTILES, "max_ms", "jitter_ms", "misses", "dropped_per_s", "j_per_frame",
+    "net_j_per_frame", "w_mean", "temp_max_c", "throttled", "cpu", "resident_mb",
 )  # fmt: skip
 RULE = (
     "What is recorded each second is paired by the time since the start, so that what both runs share, such as "
@@ -272,8 +272,7 @@ def _fps(record: RunRecord) -> Values:
 
 
 def _dropped(record: RunRecord) -> Values:
-    """Each entry's, times their number, so that the mean is the run's count."""
-    return [float(second.dropped * len(seconds_of(record))) for second in seconds_of(record)]
+    return [second.dropped / record.timeline.step_s for second in seconds_of(record)] if record.timeline else []
 
 
 def _joules(record: RunRecord) -> Values:
@@ -284,7 +283,7 @@ def _joules(record: RunRecord) -> Values:
 
 SERIES: dict[str, Callable[[RunRecord], Values]] = {
     "fps": _fps,
-    "dropped": _dropped,
+    "dropped_per_s": _dropped,
     "p50_ms": _each(lambda second: second.p50_ms),
     **{name: _each(lambda second: second.p99_ms) for name in ("p90_ms", "p99_ms", "p99_9_ms")},
     "w_mean": power_w,
