@@ -200,7 +200,9 @@ def _heat(record: RunRecord) -> str:
 
 def _throttled(counters: dict[str, int]) -> str:
     named = [f"{name} {whole(count)}" for name, count in counters.items() if count]
-    return f"throttled: {', '.join(named)}" if named else "no throttle event"
+    return (
+        f"throttled: {', '.join(named)}" if named else f"no throttle event ({plural(len(counters), 'counter')} watched)"
+    )
 
 
 def _cautions(record: RunRecord) -> Iterator[str]:

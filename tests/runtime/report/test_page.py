@@ -79,6 +79,11 @@ def test_charts_are_named_and_have_axes_units_legends_and_tables() -> None:
     assert not [facts for _, facts in page(complete()).elements if facts.get("class") == "throttle-head"]
 
 
+def test_the_machine_lists_what_throttling_is_counted_by() -> None:
+    assert "throttle counters oc1 (over-current), thermal" in page(complete()).text
+    assert "throttle counters none" in page(complete(timeline=None)).text
+
+
 def test_what_was_not_measured_is_said_and_never_zero() -> None:
     found = page(
         without_power(timeline=None, engine=Engine(device="cpu", backend="openvino", precision="fp32", compute="f32"))

@@ -92,6 +92,10 @@ def test_power_of_a_desktop_is_of_gpu_and_processor_together() -> None:
     assert [text.split(":")[0] for text in cautions] == ["nvml", "rapl"]
 
 
+def test_no_throttle_event_says_how_many_counters_were_watched() -> None:
+    assert findings(complete())["Heat"].endswith("; no throttle event (2 counters watched).")
+
+
 def test_throttling_stands_in_the_sentence() -> None:
     found = verdict(throttled())
     assert found.headline.endswith("bound by the pace of 30 fps, throttled")
