@@ -37,7 +37,7 @@ class Row(Part):
         state: finished; failed, and ``why``; or pending: the profile was interrupted before.
         file: the run record, beside the summary.
         size_px: of the fused frames.
-        dropped, deadline_misses: frames.
+        dropped, deadline_misses: frames; no misses are counted where there is no deadline.
         energy_mj, net_mj: of a frame, gross and above idle, by the meter of ``power_of``.
         quality: the bundle's own figures of this precision, computed in f32; they do not depend on size or power mode.
         front: no finished combination of this size is better in one respect and as good in all others.
@@ -161,7 +161,7 @@ def _figures(record: RunRecord) -> dict[str, Any]:
         "p50_ms": percentile(latency.published, "p50"),
         "p99_ms": percentile(latency.published, "p99"),
         "dropped": sum(record.counts.dropped.values()),
-        "deadline_misses": latency.deadline_misses,
+        "deadline_misses": None if latency.deadline_ms is None else latency.deadline_misses,
         "energy_mj": energy.gross_mj if energy else None,
         "net_mj": energy.net_mj if energy else None,
         "fps_per_w": energy.fps_per_w if energy else None,

@@ -63,6 +63,10 @@ def test_a_record_brings_speed_latency_and_power(tmp_path: Path) -> None:
     assert (figures(path)["energy_mj"], figures(path)["power_of"]) == (None, None)
 
 
+def test_without_a_deadline_no_misses_are_told(tmp_path: Path) -> None:
+    assert figures(written(complete(deadline_ms=None), tmp_path))["deadline_misses"] is None
+
+
 def test_a_record_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"contradict each other.*--force"):
         figures(written(complete(), tmp_path, fps=99_999.0))
