@@ -1,4 +1,4 @@
-"""What a run's machine reads off right now: watts, temperatures, clocks. Shown by the trace and by live metrics."""
+"""What a run's machine reads off now: watts, temperatures, clocks, fan. Shown by the trace and by live metrics."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ class Gauges:
         power_mw: by METER/RAIL, as in the run record.
         temperatures_c: by thermal zone.
         clocks_mhz: by clock.
+        fan_rpm: of the fastest fan.
     """
 
     power_mw: Mapping[str, float] = field(default_factory=dict)
     temperatures_c: Mapping[str, float] = field(default_factory=dict)
     clocks_mhz: Mapping[str, float] = field(default_factory=dict)
+    fan_rpm: float | None = None
 
 
 Read = Callable[[], Gauges]

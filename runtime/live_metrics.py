@@ -101,6 +101,8 @@ class Collector:
             ("edgefusion_clock_hertz", "Clock.", "clock", hertz),
         ):
             yield self._gauge(name, what, (label,), [((key,), value) for key, value in values.items()])
+        fans: Values = [] if gauges.fan_rpm is None else [((), gauges.fan_rpm)]
+        yield self._gauge("edgefusion_fan_rpm", "Of the fastest fan; none: not measured.", (), fans)
 
     def _gauge(self, name: str, what: str, labels: Iterable[str], values: Values) -> Metric:
         return _filled(self._core.GaugeMetricFamily, name, what, labels, values)

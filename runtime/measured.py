@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from types import TracebackType
 
 from runtime.gauges import Gauges
@@ -56,13 +57,13 @@ class Measured(AbstractContextManager["Measured"]):
         """(least, mean, most) mW by METER/RAIL since asked last."""
         seen = self._sampler.second()
         power_mw = {name: mean for name, (_, mean, _) in seen.items()}
-        self._last = Gauges(power_mw, self._last.temperatures_c, self._last.clocks_mhz)
+        self._last = replace(self._last, power_mw=power_mw)
         return seen
 
     def read(self) -> State:
         """The state of the machine now."""
         state = self._readings.read()
-        self._last = Gauges(self._last.power_mw, state.temperatures_c, state.clocks_mhz)
+        self._last = Gauges(self._last.power_mw, state.temperatures_c, state.clocks_mhz, state.fan_rpm)
         return state
 
     def gauges(self) -> Gauges:

@@ -30,7 +30,7 @@ WAITING = 50_000
 """So many events wait for a slow disk; then some are left out, and the trace says how many."""
 
 LARGEST = 1_000_000_000
-"""Bytes: viewers open no more. A frame takes about 1.5 kB."""
+"""Bytes: viewers open no more. A frame of two cameras takes about 1.7 kB."""
 
 END = b"\n]\n"
 

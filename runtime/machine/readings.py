@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -18,6 +19,9 @@ STEAL, GUEST = 7, 8
 """Columns of /proc/stat: from the second on, time is already counted in the first ones."""
 FANS = ("rpm", "fan1_input")
 THROTTLED = "sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count"
+SLOWS = re.compile(r"-throttle-alert$|^(thermal-)?(cpufreq|devfreq)-|^Processor$")
+"""Cooling devices that slow something down: a Jetson's alerts (cpu, gpu, cv0, soc012 ...), Linux' own limits of clocks,
+ACPI's. Fans are cooling devices too."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class State:
         temperatures_c: by thermal zone.
         clocks_mhz: of each group of cores and of the GPU.
         fan_rpm: of the fastest fan, or None.
-        throttled: events since ``Readings`` began, by counter; an alarm counts once each time it is seen to begin.
+        throttled: events since ``Readings`` began, by counter; what lasts (an alarm, a cooling device at work, a clock
+            that may not rise as far as in the beginning) counts once each time it is seen to begin.
         steal: part of all processors' time since the last call that the hypervisor took.
         cpu: processors that this process used since the last call.
         resident_mb: memory of this process, in 10^6 bytes.
@@ -53,10 +58,11 @@ class Readings(AbstractContextManager["Readings"]):
         self._scale = {name: per_mhz for name, (_, per_mhz) in _clocks(root).items()}
         self._fans = _opened((path.parent.name, path) for path in _hwmon(root, FANS))
         self._events = _opened(_events(root))
-        self._alarms = _opened(_alarms(root))
-        self._first = {name: value.number() or 0.0 for name, value in self._events.items()}
-        self._alarmed = dict.fromkeys(self._alarms, False)
-        self._began = dict.fromkeys(self._alarms, 0)
+        self._alarms = _opened([*_alarms(root), *_cooling(root)])
+        self._limits = _opened(_limits(root))
+        self._first = {name: value.number() or 0.0 for name, value in (self._events | self._limits).items()}
+        self._alarmed = dict.fromkeys([*self._alarms, *self._limits], False)
+        self._began = dict.fromkeys(self._alarmed, 0)
         self._stat = _opened([("stat", root / "proc/stat"), ("memory", root / "proc/self/statm")])
         self._jiffies = self._all_jiffies()
         self._used = time.monotonic(), time.process_time()
@@ -80,7 +86,8 @@ class Readings(AbstractContextManager["Readings"]):
 
     def close(self) -> None:
         """Close the files."""
-        for group in (self._zones, self._clocks, self._fans, self._events, self._alarms, self._stat):
+        groups = (self._zones, self._clocks, self._fans, self._events, self._alarms, self._limits, self._stat)
+        for group in groups:
             for value in group.values():
                 value.close()
             group.clear()
@@ -91,11 +98,15 @@ class Readings(AbstractContextManager["Readings"]):
                 yield name, millidegrees / 1e3
 
     def _throttled(self) -> dict[str, int]:
-        for name, alarm in _numbers(self._alarms):
-            self._began[name] += alarm > 0 and not self._alarmed[name]
-            self._alarmed[name] = alarm > 0
+        for name, on in self._alarming():
+            self._began[name] += on and not self._alarmed[name]
+            self._alarmed[name] = on
         counted = {name: int(count - self._first[name]) for name, count in _numbers(self._events)}
         return counted | self._began
+
+    def _alarming(self) -> Iterator[tuple[str, bool]]:
+        yield from ((name, state > 0) for name, state in _numbers(self._alarms))
+        yield from ((name, limit < self._first[name]) for name, limit in _numbers(self._limits))
 
     def _steal(self) -> float | None:
         before, self._jiffies = self._jiffies, self._all_jiffies()
@@ -166,3 +177,19 @@ def _alarms(root: Path) -> Iterator[tuple[str, Path]]:
         label = text(path.with_name(f"in{channel}_label"))
         if label not in ("", "NC"):
             yield f"{label} critical", path
+
+
+def _cooling(root: Path) -> Iterator[tuple[str, Path]]:
+    """How far something is slowed down, 0 not at all."""
+    for folder in sorted(root.glob("sys/class/thermal/cooling_device*")):
+        kind = text(folder / "type")
+        if SLOWS.search(kind):
+            yield kind, folder / "cur_state"
+
+
+def _limits(root: Path) -> Iterator[tuple[str, Path]]:
+    """The most that clocks may rise to: what power mode and governor allow, less when it is hot."""
+    for name, folder in cpu_clocks(root).items():
+        yield f"{name} limit lowered", folder / "scaling_max_freq"
+    for name, folder in gpu_clocks(root).items():
+        yield f"{name} limit lowered", folder / "max_freq"

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from edgefusion.core.errors import InputError, MachineError, RunError, UsageError
+from runtime import log
 from runtime.engines.machine import NVPMODEL, power_modes
 from runtime.profile.guard import READY, TIMEOUT_S, set_mode
 
@@ -52,6 +53,7 @@ class PowerModes:
 
     Raises:
         MachineError: this is no Jetson, or the mode cannot be read.
+        RunError: on leaving, the mode was not put back; where another error ends the block, the log says so instead.
     """
 
     def __init__(self, conf: Path | None = None) -> None:
@@ -79,19 +81,29 @@ class PowerModes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        code = self._leave()
-        if code and error is None:
-            raise RunError(
-                "the power mode was not put back",
-                where=self._before.name,
-                remedy=f"sudo nvpmodel -m {self._before.number}",
-            )
+        self._leave()
+        wrong = self._not_put_back()
+        if not wrong:
+            return
+        remedy = f"sudo nvpmodel -m {self._before.number}"
+        if error is not None:  # this one must not hide it; a warning is shown where no log was asked for, too
+            facts = {"state": "not put back", "was": self._before.name, "why": wrong, "remedy": remedy}
+            log.LOGGER.warning(log.Event("power-mode", facts))
+            return
+        raise RunError(f"the power mode was not put back: {wrong}", where=self._before.name, remedy=remedy)
 
-    def _leave(self) -> int:
+    def _not_put_back(self) -> str:
+        """Why, or nothing where it was: nvpmodel ends well for a mode that it does not take without a reboot."""
+        try:
+            now = self.current()
+        except MachineError as error:
+            return str(error)
+        return "" if now == self._before else f"it stays {now.name}, which may need a reboot to leave"
+
+    def _leave(self) -> None:
         assert self._guard is not None  # noqa: S101
-        with self._guard as guard:  # closes its standard input, and waits
+        with self._guard:  # closes its standard input, and waits
             pass
-        return guard.returncode
 
     def named(self, name: str) -> PowerMode:
         """The mode of that name or number.

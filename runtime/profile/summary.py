@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edgefusion.core.bundle import Bundle
 from edgefusion.core.errors import InputError
+from runtime.journal.load import load_record
 from runtime.profile.plan import Combination
-from runtime.report import schema
+from runtime.report.figures import percentile
+from runtime.report.schema import RunRecord
 
 SCHEMA = 1
 ACROSS = "all"
@@ -35,7 +37,7 @@ class Row(Part):
         state: finished; failed, and ``why``; or pending: the profile was interrupted before.
         file: the run record, beside the summary.
         size_px: of the fused frames.
-        dropped, deadline_misses: frames.
+        dropped, deadline_misses: frames; no misses are counted where there is no deadline.
         energy_mj, net_mj: of a frame, gross and above idle, by the meter of ``power_of``.
         quality: the bundle's own figures of this precision, computed in f32; they do not depend on size or power mode.
         front: no finished combination of this size is better in one respect and as good in all others.
@@ -111,7 +113,7 @@ def finished(combination: Combination, path: Path, quality: Mapping[str, Mapping
     """The row of a run record.
 
     Raises:
-        InputError: the record cannot be read.
+        InputError: the record cannot be read, or contradicts itself.
     """
     return Row(
         **_common(combination),
@@ -131,16 +133,13 @@ def figures(path: Path) -> dict[str, Any]:
     """What a summary takes from a run record.
 
     Raises:
-        InputError: it is none, or of a schema that is not known here.
+        InputError: it is none, of a schema that is not known here, or its figures contradict each other.
     """
     try:
-        record = json.loads(path.read_text())
-        found = _figures(record) if record["schema"] == schema.SCHEMA else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"no run record ({error!r})", where=path, remedy="--force runs it again") from error
-    if found is None:
-        raise InputError(f"a run record of schema {record['schema']}", where=path, remedy="--force runs it again")
-    return found
+        record = load_record(path)
+    except InputError as error:
+        raise InputError(f"no run record to take: {error.what}", where=path, remedy="--force runs it again") from error
+    return _figures(record)
 
 
 def _common(combination: Combination) -> dict[str, Any]:
@@ -152,22 +151,21 @@ def _common(combination: Combination) -> dict[str, Any]:
     }
 
 
-def _figures(record: dict[str, Any]) -> dict[str, Any]:
-    latency, energy = record["latency"], record.get("energy") or {}
-    percentiles = latency["published"]["percentiles_ms"]
+def _figures(record: RunRecord) -> dict[str, Any]:
+    latency, energy = record.latency, record.energy
     return {
-        "size_px": (record["width"], record["height"]),
-        "compute": record["engine"]["compute"],
-        "frames": record["counts"]["published"],
-        "fps": record["fps"],
-        "p50_ms": percentiles["p50"],
-        "p99_ms": percentiles["p99"],
-        "dropped": sum(record["counts"]["dropped"].values()),
-        "deadline_misses": latency["deadline_misses"],
-        "energy_mj": energy.get("gross_mj"),
-        "net_mj": energy.get("net_mj"),
-        "fps_per_w": energy.get("fps_per_w"),
-        "power_of": f"{energy['meter']}, {energy['scope']}" if energy else None,
+        "size_px": (record.width, record.height),
+        "compute": record.engine.compute,
+        "frames": record.counts.published,
+        "fps": record.fps,
+        "p50_ms": percentile(latency.published, "p50"),
+        "p99_ms": percentile(latency.published, "p99"),
+        "dropped": sum(record.counts.dropped.values()),
+        "deadline_misses": None if latency.deadline_ms is None else latency.deadline_misses,
+        "energy_mj": energy.gross_mj if energy else None,
+        "net_mj": energy.net_mj if energy else None,
+        "fps_per_w": energy.fps_per_w if energy else None,
+        "power_of": f"{energy.meter}, {energy.scope}" if energy else None,
     }
 
 

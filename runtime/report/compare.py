@@ -24,18 +24,20 @@ DEPENDENT = 0.2
 """Differences as far apart as their correlation falls below this are taken as independent."""
 PERCENTILES = {"p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99", "p99_9_ms": "p99.9"}
 NAMES = (
-    "fps", "fusion_fps", *PERCENTILES, "max_ms", "jitter_ms", "misses", "dropped", "j_per_frame", "net_j_per_frame",
-    "w_mean", "temp_max_c", "throttled", "cpu", "resident_mb",
+    "fps", "fusion_fps", *PERCENTILES, "max_ms", "jitter_ms", "misses", "dropped_per_s", "j_per_frame",
+    "net_j_per_frame", "w_mean", "temp_max_c", "throttled", "cpu", "resident_mb",
 )  # fmt: skip
 RULE = (
     "What is recorded each second is paired by the time since the start, so that what both runs share, such as "
     "warming up, cancels out; the mean difference gets a 95 % interval by a bootstrap over blocks of seconds as long "
     "as the differences depend on each other (Künsch 1989), and with fewer than 12 such blocks nothing is claimed. A "
     "latency percentile differs only if the seconds' p50 (for p90 and above their p99) does, and if it also does when "
-    "both histograms are drawn again, give or take half a bucket. p-values are corrected (Holm) for all that is "
+    "both histograms are drawn again, give or take half a bucket. Where the seconds in common differ one way and the "
+    "whole runs the other, nothing is claimed. p-values are corrected (Holm) for all that is "
     "compared here; below 0.05 a difference is told apart. Figures of which a run has one number are not judged."
 )
 SINGLE = "not judged"
+OPPOSED = "not judged: the seconds in common differ otherwise than the whole runs"
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -185,8 +187,9 @@ def _difference(figure: Figure, first: Side, other: Side) -> Difference:
     interval, p = _judge(series)
     if figure.name in PERCENTILES:
         interval, chance = _redrawn(first.latency, other.latency, PERCENTILES[figure.name])
-        agree = (np.mean(series) > 0) == (found.other > found.first) and not interval[0] <= 0 <= interval[1]
-        p = max(p, chance) if agree else 1.0
+        p = 1.0 if interval[0] <= 0 <= interval[1] else max(p, chance)
+    if p < SIGNIFICANT and np.sign(series.mean()) != np.sign(found.other - found.first):
+        return replace(found, interval=interval, reason=OPPOSED)
     return replace(found, interval=interval, p=p)
 
 
@@ -269,8 +272,7 @@ def _fps(record: RunRecord) -> Values:
 
 
 def _dropped(record: RunRecord) -> Values:
-    """Each entry's, times their number, so that the mean is the run's count."""
-    return [float(second.dropped * len(seconds_of(record))) for second in seconds_of(record)]
+    return [second.dropped / record.timeline.step_s for second in seconds_of(record)] if record.timeline else []
 
 
 def _joules(record: RunRecord) -> Values:
@@ -281,7 +283,7 @@ def _joules(record: RunRecord) -> Values:
 
 SERIES: dict[str, Callable[[RunRecord], Values]] = {
     "fps": _fps,
-    "dropped": _dropped,
+    "dropped_per_s": _dropped,
     "p50_ms": _each(lambda second: second.p50_ms),
     **{name: _each(lambda second: second.p99_ms) for name in ("p90_ms", "p99_ms", "p99_9_ms")},
     "w_mean": power_w,

@@ -133,6 +133,8 @@ FIGURES = (
            _by_deadline(lambda record: record.latency.longest_streak)),
     Figure("published", "frames published", "", "more", lambda record: record.counts.published),
     Figure("dropped", "frames dropped", "", "less", lambda record: sum(record.counts.dropped.values())),
+    Figure("dropped_per_s", "frames dropped per second", "1/s", "less",
+           lambda record: sum(record.counts.dropped.values()) / record.seconds if record.seconds else None),
     Figure("flagged", "flags on published frames", "", "less", lambda record: sum(record.counts.flagged.values())),
     Figure("copies_per_frame", "copies per frame", "", "less", lambda record: record.counts.copies_per_frame),
     Figure("j_per_frame", "energy per frame, gross", "J", "less",

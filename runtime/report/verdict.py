@@ -191,16 +191,23 @@ def _heat(record: RunRecord) -> str:
     for second in seconds_of(record):
         highest = {name: max(value, second.temperatures_c.get(name, value)) for name, value in highest.items()}
     counters = throttles(record)
-    text = "throttling not measured" if counters is None else _throttled(counters)
+    text = f"{_fan(record)}{'throttling not measured' if counters is None else _throttled(counters)}"
     if not highest:
         return f"temperatures not measured; {text}."
     hottest = max(highest, key=lambda name: highest[name])
     return f"up to {short(highest[hottest])} °C ({hottest}); {text}."
 
 
+def _fan(record: RunRecord) -> str:
+    known = [second.fan_rpm for second in seconds_of(record) if second.fan_rpm is not None]
+    return f"fan {short(min(known))} to {short(max(known))} rpm; " if known else ""
+
+
 def _throttled(counters: dict[str, int]) -> str:
     named = [f"{name} {whole(count)}" for name, count in counters.items() if count]
-    return f"throttled: {', '.join(named)}" if named else "no throttle event"
+    return (
+        f"throttled: {', '.join(named)}" if named else f"no throttle event ({plural(len(counters), 'counter')} watched)"
+    )
 
 
 def _cautions(record: RunRecord) -> Iterator[str]:

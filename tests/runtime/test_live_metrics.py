@@ -99,6 +99,7 @@ def test_histograms_are_whole(rig_run: str) -> None:
 
 def test_what_is_not_measured_is_not_there(rig_run: str) -> None:
     assert values(scrape(rig_run), "edgefusion_power_watts") == []
+    assert values(in_this_process(Run([])), "edgefusion_fan_rpm") == []
 
 
 def in_this_process(run: Run, **options) -> Scraped:
@@ -109,7 +110,9 @@ def in_this_process(run: Run, **options) -> Scraped:
 
 
 def test_the_figures_are_those_of_the_run() -> None:
-    readings = Gauges(power_mw={"hwmon/VDD_IN": 5250.0}, temperatures_c={"gpu": 41.5}, clocks_mhz={"gpu": 918.0})
+    readings = Gauges(
+        power_mw={"hwmon/VDD_IN": 5250.0}, temperatures_c={"gpu": 41.5}, clocks_mhz={"gpu": 918.0}, fan_rpm=1850.0
+    )
     run = Run(pairs(30), fps=2000, on_frame=lambda run: time.sleep(0.002))
     statistics = run.go()
     scraped = in_this_process(run, gauges=lambda: readings)
@@ -119,6 +122,7 @@ def test_the_figures_are_those_of_the_run() -> None:
     assert value(scraped, "edgefusion_power_watts", rail="hwmon/VDD_IN") == 5.25
     assert value(scraped, "edgefusion_temperature_celsius", zone="gpu") == 41.5
     assert value(scraped, "edgefusion_clock_hertz", clock="gpu") == 918e6
+    assert value(scraped, "edgefusion_fan_rpm") == 1850
 
 
 def test_buckets_hold_the_durations_below_their_bound() -> None:

@@ -97,7 +97,9 @@ def inside(events: list[Event], outer: Event) -> list[Event]:
 def live(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Event], Live, list[Turn]]:
     """A trace of a live rig, the run that left it, and the times that the lane told."""
     path, turns = tmp_path_factory.mktemp("trace") / "trace.json", []
-    readings = Gauges(power_mw={"hwmon/VDD_IN": 5250.0}, temperatures_c={"gpu": 41.5}, clocks_mhz={"gpu": 918.0})
+    readings = Gauges(
+        power_mw={"hwmon/VDD_IN": 5250.0}, temperatures_c={"gpu": 41.5}, clocks_mhz={"gpu": 918.0}, fan_rpm=1850.0
+    )
     with Trace(path, gauges=lambda: readings) as trace:
         traced = trace.rig("front", since="exposure")
 
@@ -164,6 +166,7 @@ def test_what_the_machine_reads_off_is_drawn_and_nothing_else(live, tmp_path: Pa
     events, _, _ = live
     assert {event["name"]: event["args"] for event in of(events, "C")} == {
         "power (W)": {"hwmon/VDD_IN": 5.25}, "temperature (C)": {"gpu": 41.5}, "clock (MHz)": {"gpu": 918.0},
+        "fan (rpm)": {"fastest": 1850.0},
     }  # fmt: skip
     with Trace(path := tmp_path / "trace.json"):
         pass

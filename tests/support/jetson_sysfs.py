@@ -39,6 +39,7 @@ class Module:
     compatible: str
     chips: tuple[Chip, ...]
     gpu: str = "17000000.gpu"
+    alerts: tuple[str, ...] = ("cpu", "gpu", "cv0", "cv1", "cv2", "soc0", "soc1", "soc2")
 
 
 MODULES = {
@@ -63,6 +64,7 @@ MODULES = {
             Chip("ina238", "2-0044", ("VIN",)),
         ),
         gpu="gpu-gpc-0",
+        alerts=("cpu", "gpu", "soc012", "soc345"),
     ),
 }
 MILLIVOLTS = 5000
@@ -76,6 +78,8 @@ def write_files(root: Path, module: str) -> None:
     for index, chip in enumerate(facts.chips):
         _write_chip(root, chip, index + 1)
     _write_zones(root)
+    alerts = [f"{part}-throttle-alert" for part in facts.alerts]
+    _write_cooling(root, ["cpufreq-cpu0", "pwm-fan", *alerts, "hot-surface-alert", f"devfreq-{facts.gpu}"])
     _write_gpu(root / "sys/class/devfreq" / facts.gpu)
     events = {"name": "soctherm_oc", **{f"oc{k}_event_cnt": "0" for k in (1, 2, 3)}}
     _write_hwmon(root, "sys/bus/platform/devices/soctherm-oc-event", 9, events)
@@ -94,6 +98,14 @@ def rail_files(root: Path, label: str) -> dict[str, Path]:
             names["alarm"] = f"curr{k}_crit_alarm"
             return {what: path.with_name(name) for what, name in names.items()}
     raise LookupError(label)
+
+
+def cooling_state(root: Path, kind: str) -> Path:
+    """The file that says how much a cooling device does."""
+    for path in root.glob("sys/class/thermal/cooling_device*/type"):
+        if path.read_text().strip() == kind:
+            return path.with_name("cur_state")
+    raise LookupError(kind)
 
 
 def write(path: Path, text: str) -> None:
@@ -138,6 +150,14 @@ def _write_zones(root: Path) -> None:
         write(folder / "type", kind + "\n")
         write(folder / "temp", f"{45000 + 1500 * index}\n")
         _link(root / f"sys/class/thermal/thermal_zone{index}", folder)
+
+
+def _write_cooling(root: Path, kinds: list[str]) -> None:
+    for index, kind in enumerate(kinds):
+        folder = root / f"sys/devices/virtual/thermal/cooling_device{index}"
+        for name, text in (("type", kind), ("cur_state", "1" if kind == "pwm-fan" else "0"), ("max_state", "4")):
+            write(folder / name, text + "\n")
+        _link(root / f"sys/class/thermal/cooling_device{index}", folder)
 
 
 def _write_gpu(folder: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.report.figures import throttles
 from runtime.report.numbers import NONE, duration, percent, plural, short, whole
 from runtime.report.schema import Meter, RunRecord
 
@@ -192,6 +193,7 @@ def machine(record: RunRecord) -> Rows:
         ("JetPack", software.jetpack), ("L4T", software.l4t), ("driver", software.driver), ("CUDA", software.cuda),
         (engine.backend, software.backend_version), ("SM", engine.sm), ("engine", engine.key),
         ("power mode", software.power_mode),
+        ("throttle counters", ", ".join(throttles(record) or {}) or "none"),
         *((f"governor of {name}", value) for name, value in software.governors.items()),
         ("edgefusion", software.edgefusion), ("Python", software.python),
     ]  # fmt: skip

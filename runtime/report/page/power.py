@@ -1,4 +1,4 @@
-"""Power stacked by rail, with temperatures, clocks and load on the same axis of time, and where it was throttled."""
+"""Power stacked by rail; temperatures, fan, clocks and load on the same axis of time; and where it was throttled."""
 
 from __future__ import annotations
 
@@ -118,10 +118,16 @@ def _panels(record: RunRecord, timeline: Timeline, when: Times) -> Iterator[Pane
         yield from (_power_panel(meter, timeline, when) for meter in main_meters(record))
     if has_any(record, lambda second: second.temperatures_c):
         yield _named(timeline, when, "temperatures", "°C", lambda second: second.temperatures_c, from_nought=False)
+    if has_any(record, lambda second: second.fan_rpm is not None):
+        yield _named(timeline, when, "fan", "rpm", _fan, from_nought=True)
     if has_any(record, lambda second: second.clocks_mhz):
         yield _named(timeline, when, "clocks", "MHz", lambda second: second.clocks_mhz, from_nought=True)
     if has_any(record, lambda second: second.cpu is not None or second.steal is not None):
         yield _named(timeline, when, "load", "processors", _load, from_nought=True)
+
+
+def _fan(second: Second) -> dict[str, float]:
+    return {} if second.fan_rpm is None else {"the fastest": second.fan_rpm}
 
 
 def _load(second: Second) -> dict[str, float]:
@@ -216,10 +222,12 @@ def _table(record: RunRecord, timeline: Timeline) -> tuple[list[str], list[list[
     rails = list(dict.fromkeys(name for second in few for name in second.rails_mw))
     degrees = list(dict.fromkeys(name for second in few for name in second.temperatures_c))
     clocks = list(dict.fromkeys(name for second in few for name in second.clocks_mhz))
+    fan = any(one.fan_rpm is not None for one in few)
     head = [
         "until, s",
         *(f"{name}, W" for name in rails),
         *(f"{name}, °C" for name in degrees),
+        *(["fan, rpm"] if fan else []),
         *(f"{name}, MHz" for name in clocks),
         "throttle events",
     ]
@@ -228,6 +236,7 @@ def _table(record: RunRecord, timeline: Timeline) -> tuple[list[str], list[list[
             short(one.t_s),
             *(short(one.rails_mw[name][1] / 1e3) if name in one.rails_mw else short(None) for name in rails),
             *(short(one.temperatures_c.get(name)) for name in degrees),
+            *([short(one.fan_rpm)] if fan else []),
             *(short(one.clocks_mhz.get(name), 4) for name in clocks),
             short(float(sum(one.throttled.values()))) if one.throttled else short(None),
         ]

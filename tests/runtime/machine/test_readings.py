@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jetson_sysfs
 import pytest
-from jetson_sysfs import rail_files, write
+from jetson_sysfs import cooling_state, rail_files, write
 
 from runtime.machine.readings import Readings
 
@@ -18,6 +18,7 @@ from runtime.machine.readings import Readings
 def jetson(tmp_path: Path) -> Iterator[Readings]:
     jetson_sysfs.write_files(tmp_path, "orin-nx-16")
     write(tmp_path / "sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq", "1984000\n")
+    write(tmp_path / "sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq", "1984000\n")
     write(tmp_path / "proc/stat", "cpu  100 0 100 700 0 0 0 100 0 0\ncpu0 1 2 3\n")
     write(tmp_path / "proc/self/statm", "900 250 30 1 0 200 0\n")
     with Readings(tmp_path) as readings:
@@ -54,6 +55,40 @@ def test_throttling_counts_from_the_start(jetson: Readings, tmp_path: Path) -> N
     jetson.read()
     alarm.write_text("1\n")
     assert jetson.read().throttled["VDD_SOC critical"] == 2
+
+
+@pytest.mark.parametrize("kind", ["gpu-throttle-alert", "soc2-throttle-alert", "cpufreq-cpu0", "devfreq-17000000.gpu"])
+def test_a_cooling_device_that_slows_something_down_is_throttling(jetson: Readings, tmp_path: Path, kind: str) -> None:
+    assert jetson.read().throttled[kind] == 0
+    state = cooling_state(tmp_path, kind)
+    for level in ("1\n", "3\n", "0\n", "2\n"):
+        state.write_text(level)
+        read = jetson.read().throttled
+    assert {name: count for name, count in read.items() if count} == {kind: 2}
+
+
+def test_a_fan_at_work_is_no_throttling(jetson: Readings, tmp_path: Path) -> None:
+    cooling_state(tmp_path, "pwm-fan").write_text("4\n")
+    assert not any(jetson.read().throttled.values())
+    assert "pwm-fan" not in jetson.read().throttled
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "text"),
+    [
+        ("gpu limit lowered", "sys/class/devfreq/17000000.gpu/max_freq", "510000000\n"),
+        ("cpu0 limit lowered", "sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq", "1510000\n"),
+    ],
+)
+def test_a_limit_below_what_it_was_is_throttling(
+    jetson: Readings, tmp_path: Path, name: str, file: str, text: str
+) -> None:
+    assert jetson.read().throttled[name] == 0
+    before = (tmp_path / file).read_text()
+    for limit in (text, text, before, text):
+        write(tmp_path / file, limit)
+        read = jetson.read().throttled
+    assert {name: count for name, count in read.items() if count} == {name: 2}
 
 
 def test_steal_is_of_the_time_since_the_last_call(jetson: Readings, tmp_path: Path) -> None:

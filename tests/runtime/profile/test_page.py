@@ -57,6 +57,13 @@ def test_there_is_a_chart_for_what_was_measured(power: bool, quality: bool, name
     assert ("nothing to chart" in page) == (not names)
 
 
+def test_misses_without_a_deadline_are_a_dash() -> None:
+    found = summary()
+    free = found.model_copy(update={"rows": [row.model_copy(update={"deadline_misses": None}) for row in found.rows]})
+    assert "None" not in render(free)
+    assert "<td>0</td><td>-</td>" in render(free)
+
+
 def test_points_lie_where_their_figures_are() -> None:
     for chart in charts(summary()):
         for point in chart.points:

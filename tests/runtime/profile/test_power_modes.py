@@ -88,6 +88,24 @@ def test_a_mode_that_cannot_be_put_back_is_said(nvpmodel: FakeNvpmodel, capfd: p
     assert "permission denied" in capfd.readouterr().err
 
 
+def test_a_mode_that_only_a_reboot_would_put_back_is_said(nvpmodel: FakeNvpmodel) -> None:
+    (nvpmodel.folder / "mode").write_text("3\n")
+    with pytest.raises(RunError, match=r"stays MAXN_SUPER.*sudo nvpmodel -m 3"), PowerModes(nvpmodel.conf) as modes:
+        modes.set(modes.named("MAXN_SUPER"))
+    assert nvpmodel.number == 0
+
+
+def test_the_first_error_is_not_hidden_by_a_mode_that_is_not_put_back(
+    nvpmodel: FakeNvpmodel, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ValueError, match="oh"), PowerModes(nvpmodel.conf) as modes:
+        modes.set(modes.named("MAXN_SUPER"))
+        nvpmodel.refuse()
+        raise ValueError("oh")
+    assert "not put back" in caplog.text
+    assert "sudo nvpmodel -m 2" in caplog.text
+
+
 def test_an_unknown_mode_names_those_there_are(nvpmodel: FakeNvpmodel) -> None:
     with pytest.raises(UsageError, match="MAXN_SUPER, 15W"):
         PowerModes(nvpmodel.conf).named("50W")

@@ -5,20 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from records import complete, without_power
 
 from edgefusion.core.bundle import load_bundle
 from edgefusion.core.errors import InputError
 from runtime.profile.plan import Combination, combine, parse_axes, sizes_of
 from runtime.profile.power_modes import PowerMode
 from runtime.profile.summary import Row, figures, finished, metric_of, quality_of, unfinished, with_front
-
-RECORD_3: dict[str, Any] = {
-    "schema": 3, "width": 640, "height": 480, "fps": 84.1,
-    "engine": {"compute": "f16"},
-    "counts": {"published": 5000, "dropped": {"late": 2, "visible late": 1}},
-    "latency": {"published": {"percentiles_ms": {"p50": 11.5, "p90": 12.0, "p99": None}}, "deadline_misses": 7},
-    "energy": {"meter": "hwmon", "scope": "module input", "gross_mj": 210.0, "net_mj": 120.0, "fps_per_w": 4.76},
-}  # fmt: skip
+from runtime.report.schema import RunRecord
 
 
 def row(name: str, p50: float | None, energy: float | None, vif: float | None, **more: Any) -> Row:
@@ -47,21 +41,37 @@ def test_what_is_not_measured_does_not_decide() -> None:
     assert fronts(row("fast", 5, None, 0.8), row("slow", 9, None, 0.8)) == {"fast"}
 
 
-def test_a_record_of_the_next_schema_brings_power(tmp_path: Path) -> None:
-    (path := tmp_path / "run.json").write_text(json.dumps(RECORD_3))
+def written(run: RunRecord, folder: Path, **changes: Any) -> Path:
+    """Its record as a file, with ``changes`` made by hand."""
+    (path := folder / "run.json").write_text(json.dumps({**json.loads(run.model_dump_json(by_alias=True)), **changes}))
+    return path
+
+
+def test_a_record_brings_speed_latency_and_power(tmp_path: Path) -> None:
+    run = complete()
+    assert run.energy
+    path = written(run, tmp_path)
     found = finished(Combination("fp16", (640, 480), PowerMode(2, "15W")), path, {"fp16": {"VIF": 0.8}})
-    assert (found.name, found.fps, found.p50_ms, found.p99_ms) == ("fp16-640x480-15W", 84.1, 11.5, None)
-    assert (found.dropped, found.deadline_misses, found.frames) == (3, 7, 5000)
-    assert (found.energy_mj, found.net_mj, found.power_of) == (210.0, 120.0, "hwmon, module input")
-    path.write_text(json.dumps({**RECORD_3, "energy": None}))
+    percentiles = run.latency.published.percentiles_ms
+    assert (found.name, found.fps, found.size_px) == ("fp16-640x480-15W", run.fps, (run.width, run.height))
+    assert (found.p50_ms, found.p99_ms) == (percentiles["p50"], percentiles["p99"])
+    assert (found.dropped, found.frames) == (sum(run.counts.dropped.values()), run.counts.published)
+    assert found.deadline_misses == run.latency.deadline_misses > 0
+    assert (found.energy_mj, found.net_mj) == (run.energy.gross_mj, run.energy.net_mj)
+    assert found.power_of == "hwmon, module input"
+    path = written(without_power(), tmp_path)
     assert (figures(path)["energy_mj"], figures(path)["power_of"]) == (None, None)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"schema": 99}', '{"schema": 3, "width": 4}', "[1]"])
-def test_what_is_no_run_record_is_said(tmp_path: Path, text: str) -> None:
-    (path := tmp_path / "run.json").write_text(text)
-    with pytest.raises(InputError, match="run record"):
-        figures(path)
+def test_without_a_deadline_no_misses_are_told(tmp_path: Path) -> None:
+    assert figures(written(complete(deadline_ms=None), tmp_path))["deadline_misses"] is None
+
+
+def test_a_record_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"contradict each other.*--force"):
+        figures(written(complete(), tmp_path, fps=99_999.0))
+    with pytest.raises(InputError, match=r"fps.*--force"):
+        figures(written(complete(), tmp_path, fps=-99_999.0))
 
 
 def test_the_quality_is_the_bundles() -> None:

@@ -52,6 +52,39 @@ def test_less_power_is_told_apart_though_both_warm_up() -> None:
     assert rows["j_per_frame"].verdict == "better"
 
 
+def test_nothing_is_claimed_where_whole_runs_differ_the_other_way_than_their_common_seconds() -> None:
+    """Two minutes are cold throughout: ten minutes of a run that draws 3 % less are warmer, and draw more."""
+    rails = {"VDD_IN": 12_028.0, "VDD_CPU_GPU_CV": 5_917.0, "VDD_SOC": 2_813.0}
+    (found,) = compare(record(seconds=120), [("longer.json", record(seed=5, rails=rails))])
+    rows = {row.figure.name: row for row in found.differences}
+    for name in ("w_mean", "j_per_frame"):
+        row = rows[name]
+        assert row.interval, name
+        assert row.interval[1] < 0 < (row.change or 0), name
+        assert row.verdict.startswith("not judged: the seconds in common"), name
+        assert not row.told_apart
+
+
+def dropping(seconds: int, each: int) -> RunRecord:
+    """A run that loses so many frames every second."""
+    run = record(seconds=seconds)
+    assert run.timeline
+    entries = [second.model_copy(update={"dropped": each}) for second in run.timeline.seconds]
+    return run.model_copy(
+        update={
+            "counts": run.counts.model_copy(update={"dropped": {"late": each * seconds}}),
+            "timeline": run.timeline.model_copy(update={"seconds": entries}),
+        }
+    )
+
+
+@pytest.mark.parametrize(("each", "verdict"), [(3, "not told apart"), (2, "better"), (4, "worse")])
+def test_dropped_frames_are_compared_by_the_second_whatever_the_lengths(each: int, verdict: str) -> None:
+    (found,) = compare(dropping(600, 3), [("shorter.json", dropping(540, each))])
+    row = next(row for row in found.differences if row.figure.name == "dropped_per_s")
+    assert (row.verdict, row.change) == (verdict, each - 3)
+
+
 def test_nothing_is_claimed_on_too_little_data() -> None:
     rows = differences(short_run(slower=1.5))
     assert rows["p99_ms"].verdict.startswith("hidden: too few frames")

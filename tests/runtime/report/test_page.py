@@ -59,7 +59,7 @@ def test_each_meter_of_a_desktop_has_its_panel_of_power() -> None:
     assert found.count("power, W (GPU board)") == found.count("power, W (package)") == 1
     assert "total: GPU (nvml)" in found
     assert "total: package-0 (rapl)" in found
-    assert "Power, temperatures, clocks and load over time" in found
+    assert "Power, temperatures, fan, clocks and load over time" in found
 
 
 def test_charts_are_named_and_have_axes_units_legends_and_tables() -> None:
@@ -69,14 +69,20 @@ def test_charts_are_named_and_have_axes_units_legends_and_tables() -> None:
     assert all(facts["aria-label"] for facts in charts)
     for words in (
         "latency from exposure to published, ms (log scale)", "frames per bar (log scale)", "latency, ms",
-        "time since the start, min", "power, W (module input)", "temperatures, °C", "clocks, MHz", "load, processors",
-        "time per frame, ms", "operations per byte (log scale)", "operations per second, T (log scale)",
+        "time since the start, min", "power, W (module input)", "temperatures, °C", "fan, rpm", "clocks, MHz",
+        "load, processors", "time per frame, ms",
+        "operations per byte (log scale)", "operations per second, T (log scale)",
         "p99 of each second", "total: VDD_IN (hwmon)", "rest of VDD_IN", "deadline 33.3", "frames, n = 17,929",
         "Latency over time as a table", "dense peak 30.1 TOPS (int8)",
     ):  # fmt: skip
         assert words in found.text
     assert [facts for tag, facts in found.elements if facts.get("class") == "throttle-head"]
     assert not [facts for _, facts in page(complete()).elements if facts.get("class") == "throttle-head"]
+
+
+def test_the_machine_lists_what_throttling_is_counted_by() -> None:
+    assert "throttle counters oc1 (over-current), thermal" in page(complete()).text
+    assert "throttle counters none" in page(complete(timeline=None)).text
 
 
 def test_what_was_not_measured_is_said_and_never_zero() -> None:

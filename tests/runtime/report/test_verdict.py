@@ -92,6 +92,22 @@ def test_power_of_a_desktop_is_of_gpu_and_processor_together() -> None:
     assert [text.split(":")[0] for text in cautions] == ["nvml", "rapl"]
 
 
+def test_no_throttle_event_says_how_many_counters_were_watched() -> None:
+    assert findings(complete())["Heat"].endswith("; no throttle event (2 counters watched).")
+
+
+def test_the_fan_stands_beside_the_heat_where_one_was_read() -> None:
+    run = complete()
+    assert run.timeline
+    assert "; fan 1,216 to 3,556 rpm; no throttle" in findings(run)["Heat"]
+    still = [second.model_copy(update={"fan_rpm": 0.0}) for second in run.timeline.seconds]
+    assert (
+        "; fan 0 to 0 rpm;" in findings(complete(timeline=run.timeline.model_copy(update={"seconds": still})))["Heat"]
+    )
+    none = [second.model_copy(update={"fan_rpm": None}) for second in run.timeline.seconds]
+    assert "fan" not in findings(complete(timeline=run.timeline.model_copy(update={"seconds": none})))["Heat"]
+
+
 def test_throttling_stands_in_the_sentence() -> None:
     found = verdict(throttled())
     assert found.headline.endswith("bound by the pace of 30 fps, throttled")
