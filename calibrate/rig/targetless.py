@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from calibrate.rig import views, writing
 from calibrate.rig.checks import MOST_UNCERTAINTY_PX
 from calibrate.rig.job import RigSettings
-from calibrate.rig.offset import Offset, time_offset
+from calibrate.rig.offset import Offset, known_lag, time_offset
 from calibrate.rig.survey import jpeg, spread
 from edgefusion.core.bend import LEAST_RADIAL, MOST_RADIAL
 from edgefusion.core.errors import InputError
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 PAIRS = 30
 """For the registration, evenly spread."""
-
-LAGGING = 0.5
-"""Frames of time offset from which on the pairs are put together anew."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +94,14 @@ def calibrate_drive(named: NamedRecording, settings: RigSettings) -> Drive:
         EdgeFusionError: whatever else is wrong with the recording or the place to write to.
     """
     rig = settings.rig()
-    samples, sizes, formats = samples_of(named, lag=0)
+    known = lag_of(named, rig) if rig else 0
+    samples, sizes, formats = samples_of(named, lag=known)
     before = rig.registration_for(*sizes) if rig else None
     try:
         found = estimated(samples, before.matrix if before else None, settings.model)
         offset = _offset(named, found.registration(sizes[0]), quiet=settings.quiet)
-        lag = round(offset.lag_frames) if offset and not offset.doubt else 0
-        if offset and abs(offset.lag_frames) >= LAGGING and lag:
+        lag = round(offset.lag_frames) if offset and not offset.doubt else known
+        if lag != known:
             samples, *_ = samples_of(named, lag=lag)
             found = estimated(samples, found.matrix, settings.model)
         _check(found)
@@ -141,6 +139,14 @@ def _told(recording: Recording, advance: Advance) -> Iterator[FramePair]:
     for pair in recording:
         advance(1)
         yield pair
+
+
+def lag_of(named: NamedRecording, rig: Rig) -> int:
+    """How many frames later thermal is to be taken, by the time offsets of the rig: a recording has raw timestamps."""
+    recording = named.open()
+    if recording.fps is None:
+        return 0
+    return known_lag(recording, rig.thermal.time_offset_ns - rig.visible.time_offset_ns)
 
 
 def samples_of(named: NamedRecording, *, lag: int) -> tuple[list[Sample], tuple[Size, Size], tuple[str, str]]:
