@@ -41,6 +41,10 @@ def calibrate(
         raise UsageError("one of --target and --targetless is needed", remedy="name the board, or give --targetless")
     if target and model:
         raise UsageError("--model is for --targetless", remedy="leave it out: a target gives both lenses")
+    if rig_path is None and out.exists():
+        raise UsageError(
+            "there is one already", where=out, remedy=f"give --rig {out} to keep its settings, or another --out"
+        )
     settings = RigSettings(out, rig_path, reference_m, _metres(baseline), as_json, model or "homography")
     if target is None:
         drive = calibrate_drive(named, settings)

@@ -87,6 +87,17 @@ def test_words_that_make_no_sense(
     assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
 
 
+@pytest.mark.parametrize("way", [("--target", TARGET), ("--targetless",)])
+def test_a_rig_that_is_there_is_not_replaced_unless_it_is_the_start(
+    edgefusion: Edgefusion, board: Path, tmp_path: Path, way: tuple[str, ...]
+) -> None:
+    path = rig_of(np.eye(3), tmp_path / "rig.toml")
+    before = path.read_text()
+    result = edgefusion("calibrate", "rig", "--recording", board, *way, "--out", path)
+    assert (result.exit_code, f"give --rig {path} to keep its settings" in result.stderr) == (2, True), result.stderr
+    assert path.read_text() == before
+
+
 def test_no_recording(edgefusion: Edgefusion, tmp_path: Path) -> None:
     result = edgefusion("calibrate", "rig", "--target", TARGET, "--out", tmp_path / "rig.toml")
     assert (result.exit_code, "no recording is named" in result.stderr) == (2, True)
