@@ -127,7 +127,7 @@ def calibrate_target(
         if failed:
             failed(seen, choice.rejected, error.what)
         raise error.placed(named.name) from None
-    writing.write_rig(settings.out, _text(result, rig, settings, _formats(named)))
+    writing.write_rig(settings.out, _text(result, rig, settings, _formats(named)), start=settings.rig_path)
     return result
 
 

@@ -109,7 +109,7 @@ def calibrate_drive(named: NamedRecording, settings: RigSettings) -> Drive:
         raise error.placed(named.name) from None
     radial = found.lens if settings.model == "lens" else None
     result = _drive(found, samples, sizes, offset, before, radial)
-    writing.write_rig(settings.out, _text(result, rig, settings, formats))
+    writing.write_rig(settings.out, _text(result, rig, settings, formats), start=settings.rig_path)
     return result
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +150,14 @@ def fresh(sizes: tuple[Size, Size], formats: tuple[str, str], *, bits: int) -> s
     ])  # fmt: skip
 
 
-def write_rig(path: Path, text: str) -> None:
-    """Write a rig.toml, if it is one.
+def write_rig(path: Path, text: str, *, start: Path | None) -> None:
+    """Write a rig.toml, if it is one; where ``path`` is a link, what it leads to.
+
+    Args:
+        path: the place.
+        text: what is written.
+        start: the rig.toml that the text came of. Passwords may be in it: nobody gets to read the text who could not
+            read both it and what is replaced.
 
     Raises:
         MachineError: the place is not writable.
@@ -157,5 +166,6 @@ def write_rig(path: Path, text: str) -> None:
     mistakes = examine_text(text).mistakes
     if mistakes:
         raise RigError(f"what was to be written is no rig: {mistakes[0]}", where=path)
-    with atomic_write(path) as stream:
+    modes = [stat.S_IMODE(each.stat().st_mode) for each in (path, start) if each and each.exists()]
+    with atomic_write(path.resolve(), mode=reduce(and_, modes) if modes else 0o644) as stream:
         stream.write(text.encode())
