@@ -41,6 +41,47 @@ def test_an_earlier_calibration_is_replaced_but_for_the_ruler_s_baseline() -> No
     assert edited(after, Changes(MATRIX, TABLE), where=EXAMPLE) == after
 
 
+CALIBRATED = """\
+registration = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+[visible]
+size_px = [64, 48]
+format = "RGB24"
+
+# above the calibration
+[calibration]
+baseline_m   = 0.060  # by ruler, Tuesday
+error_px = 3.0  # the calibration's own
+[calibration.visible]
+focal_px = [1.0, 1.0]
+centre_px = [1.0, 1.0]
+distortion = [0, 0, 0, 0, 0]
+
+# the thermal camera hangs
+# upside down
+[thermal]
+size_px = [32, 24]
+format = "GREY"
+"""
+
+
+def test_comments_around_an_earlier_calibration_and_the_ruler_s_line_stay_where_they_are() -> None:
+    after = edited(CALIBRATED, Changes(MATRIX, TABLE), where=EXAMPLE)
+    head, _, rest = CALIBRATED.partition("error_px")
+    new = 'target = "circles:4x11:20mm"\nreference_m = 15.0\n\n'
+    expected = head + new + rest[rest.index("# the thermal") :]
+    assert after.partition("[visible]")[2] == expected.partition("[visible]")[2]
+    assert edited(after, Changes(MATRIX, TABLE), where=EXAMPLE) == after
+
+
+def test_a_comment_that_ends_the_file_stays_and_a_new_ruler_replaces_the_line() -> None:
+    camera, _, calibration = CALIBRATED.partition("# above")
+    calibration, _, thermal = calibration.partition("# the thermal")
+    text = f"{camera}[thermal]{thermal.partition('[thermal]')[2]}\n# above{calibration}# vim: ft=toml\n"
+    after = edited(text, Changes(MATRIX, {"baseline_m": 0.07, **TABLE}), where=EXAMPLE)
+    table = '[calibration]\nbaseline_m = 0.07\ntarget = "circles:4x11:20mm"\nreference_m = 15.0\n'
+    assert after.endswith(f"\n# above the calibration\n{table}\n# vim: ft=toml\n")
+
+
 @pytest.mark.parametrize(
     "registration",
     [
