@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -17,12 +17,12 @@ from edgefusion.core.errors import InputError
 from edgefusion.core.frames import FramePair, Pixels
 from edgefusion.core.geometry import Matrix, Registration, Size, check_registration
 from edgefusion.core.progress import Advance, progress
-from edgefusion.core.rig import Rig, read_text
+from edgefusion.core.rig import Rig, read_text, registered
 from edgefusion.recordings.options import NamedRecording
 from edgefusion.recordings.recording import Recording
 
 if TYPE_CHECKING:
-    from edgefusion.registration import Estimate, Model
+    from edgefusion.registration import Estimate, Model, Residual
 
 PAIRS = 30
 """For the registration, evenly spread."""
@@ -73,6 +73,21 @@ class Sample:
         return jpeg(views.stretch(self.visible)), jpeg(views.stretch(self.thermal))
 
 
+@dataclass(frozen=True)
+class Refused:
+    """What was seen of a drive that was refused.
+
+    Attributes:
+        problem: why.
+        samples: the pairs that were looked at.
+        alone: how far off each is, under what was found, or else under what it was sought about.
+    """
+
+    problem: str
+    samples: list[Sample]
+    alone: list[Residual]
+
+
 def estimated(samples: Sequence[Sample], start: Matrix | None, model: Model = "homography") -> Estimate:
     """The registration of the samples: the one place that calls the estimator.
 
@@ -85,8 +100,15 @@ def estimated(samples: Sequence[Sample], start: Matrix | None, model: Model = "h
     return registration.estimate(pairs, start=start, model=model)
 
 
-def calibrate_drive(named: NamedRecording, settings: RigSettings) -> Drive:
+def calibrate_drive(
+    named: NamedRecording, settings: RigSettings, *, failed: Callable[[Refused], None] | None = None
+) -> Drive:
     """Calibrate on a drive and write rig.toml.
+
+    Args:
+        named: the recording.
+        settings: the rest.
+        failed: told what was seen and what is wrong, before it is raised.
 
     Raises:
         InputError: nothing to register, or not well enough; it says why.
@@ -97,6 +119,7 @@ def calibrate_drive(named: NamedRecording, settings: RigSettings) -> Drive:
     known = lag_of(named, rig) if rig else 0
     samples, sizes, formats = samples_of(named, lag=known)
     before = rig.registration_for(*sizes) if rig else None
+    found = None
     try:
         found = estimated(samples, before.matrix if before else None, settings.model)
         offset = _offset(named, found.registration(sizes[0]), quiet=settings.quiet)
@@ -106,11 +129,21 @@ def calibrate_drive(named: NamedRecording, settings: RigSettings) -> Drive:
             found = estimated(samples, found.matrix, settings.model)
         _check(found)
     except InputError as error:
+        if failed:
+            under = found.matrix if found else (before or registered(*sizes)).matrix
+            failed(Refused(error.what, samples, alone(samples, under, found.lens if found else 0.0)))
         raise error.placed(named.name) from None
     radial = found.lens if settings.model == "lens" else None
     result = _drive(found, samples, sizes, offset, before, radial)
     writing.write_rig(settings.out, _text(result, rig, settings, formats), start=settings.rig_path)
     return result
+
+
+def alone(samples: Sequence[Sample], matrix: Matrix, lens: float) -> list[Residual]:
+    """How far off each pair is under a registration, by itself."""
+    from edgefusion import registration
+
+    return [registration.residual(each.visible, each.thermal, matrix, lens=lens) for each in samples]
 
 
 def _check(found: Estimate) -> None:

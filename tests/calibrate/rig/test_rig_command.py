@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from page_links import links
 
 import edgefusion.registration
 from calibrate.rig.target import parse_target
+from edgefusion.core.frames import FramePair
 from edgefusion.core.rig import load_rig
 from runtime.capture.simulated import SimulatedRig
 
@@ -131,6 +133,29 @@ def test_targetless(edgefusion: Edgefusion, drive: Path, tmp_path: Path) -> None
     ends = [matrix @ middle / (matrix @ middle)[2] for matrix in (found, SimulatedRig(seed=2).registration)]
     assert np.linalg.norm(ends[0] - ends[1]) < 3
     assert links(tmp_path / "page.html").found == []
+
+
+REFUSED_DRIVES = {
+    "blank": (lambda pair: replace(pair.thermal, pixels=np.full_like(pair.thermal.pixels, 7000)),
+              "nothing to register in thermal: hardly an edge"),
+    "mirrored": (lambda pair: replace(pair.thermal, pixels=np.ascontiguousarray(pair.thermal.pixels[:, ::-1])),
+                 "the thermal images are mirrored left to right"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ["blank", pytest.param("mirrored", marks=pytest.mark.slow)])
+def test_a_refused_drive_has_a_page_of_what_both_cameras_saw(edgefusion: Edgefusion, tmp_path: Path, case: str) -> None:
+    alter, problem = REFUSED_DRIVES[case]
+    pairs = [SimulatedRig(seed=2).render(20 * number) for number in range(8)]
+    shown = [FramePair(pair.visible, alter(pair), f"<i>{number}") for number, pair in enumerate(pairs)]
+    words = ("--recording", write_shots(tmp_path / "drive", shown), "--out", tmp_path / "rig.toml")
+    result = edgefusion("calibrate", "rig", "--targetless", *words, "--html", tmp_path / "page.html")
+    assert (result.exit_code, problem in result.stderr) == (4, True), result.output
+    assert not (tmp_path / "rig.toml").exists()
+    text = (tmp_path / "page.html").read_text()
+    assert problem in text
+    assert text.count(">left out<") == text.count("&lt;i&gt;") - 6 == 8
+    assert (links(tmp_path / "page.html").found, links(tmp_path / "page.html").pictures) == ([], 12)
 
 
 @needs_estimator
