@@ -22,7 +22,7 @@ from edgefusion.recordings.options import NamedRecording
 from edgefusion.recordings.recording import Recording
 
 if TYPE_CHECKING:
-    from edgefusion.registration import Estimate, Model, Residual
+    from edgefusion.registration import Estimate, Model, Residual, Windows
 
 PAIRS = 30
 """For the registration, evenly spread."""
@@ -40,6 +40,8 @@ class Drive:
         offset: of time, or None of still images.
         sizes_px: of the visible and the thermal images.
         names: of the pairs it rests on.
+        alone: how far off each of them is by itself.
+        windows: where each part of each of them finds itself.
         rejected: name of each other one, and why.
         before: the registration that the rig had, for these sizes.
         pictures: both images of the pairs it rests on, as JPEG.
@@ -53,6 +55,8 @@ class Drive:
     offset: Offset | None
     sizes_px: tuple[Size, Size]
     names: list[str]
+    alone: list[Residual]
+    windows: list[Windows]
     rejected: dict[str, str]
     before: Registration | None
     pictures: list[tuple[bytes, bytes]]
@@ -244,8 +248,15 @@ def _drive(
         cautions.append("the lenses that the rig had are not followed any more: use a target, or --model lens")
     return Drive(
         found.registration(sizes[0]), radial, found.uncertainty_px, found.support, offset, sizes,
-        [each.name for each in used], rejected, before, [each.pictures for each in used[:6]], cautions,
+        [each.name for each in used], alone(used, found.matrix, found.lens), _windows(used, found), rejected, before,
+        [each.pictures for each in used[:6]], cautions,
     )  # fmt: skip
+
+
+def _windows(used: Sequence[Sample], found: Estimate) -> list[Windows]:
+    from edgefusion import registration
+
+    return [registration.windows(each.visible, each.thermal, found.matrix, lens=found.lens) for each in used]
 
 
 def _text(drive: Drive, rig: Rig | None, settings: RigSettings, formats: tuple[str, str]) -> str:

@@ -63,7 +63,18 @@ def render_drive(drive: Drive, name: str) -> str:
         "drive.html", name, drive=drive, pictures=pictures, lens=lens_words(drive) if drive.radial is not None else "",
         offset=offset_words(offset) if offset and not offset.doubt else "",
         curve=charts.lags(offset.curve) if offset and offset.curve else None,
+        residuals=charts.window_residuals(drive), coverage=charts.window_coverage(drive), frames=_pairs(drive),
     )  # fmt: skip
+
+
+def _pairs(drive: Drive) -> list[dict[str, Any]]:
+    """Every pair, and what became of it."""
+    used = [
+        {"name": name, "used": True, "words": pair_words(own)}
+        for name, own in zip(drive.names, drive.alone, strict=True)
+    ]
+    left_out = [{"name": name, "used": False, "words": reason} for name, reason in drive.rejected.items()]
+    return [*used, *left_out]
 
 
 def render_check(found: Checked, name: str) -> str:

@@ -133,6 +133,10 @@ def test_targetless(edgefusion: Edgefusion, drive: Path, tmp_path: Path) -> None
     ends = [matrix @ middle / (matrix @ middle)[2] for matrix in (found, SimulatedRig(seed=2).registration)]
     assert np.linalg.norm(ends[0] - ends[1]) < 3
     assert links(tmp_path / "page.html").found == []
+    text = (tmp_path / "page.html").read_text()
+    assert text.count(">used<") + text.count(">left out<") == 10
+    assert text.count("px off, uncertain by") >= text.count(">used<") - 1  # one may be in doubt
+    assert text.count('<path class="vector" d="M') == text.count('<path class="share" d="M') == 2
 
 
 REFUSED_DRIVES = {
