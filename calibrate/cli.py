@@ -65,7 +65,7 @@ def frames(
     type=click.Choice(["similarity", "homography", "lens"]),
     help="Of --targetless: what the registration may be; homography by default. lens: with a radial term.",
 )
-@click.option("--out", type=_PATH, required=True, help="rig.toml to write; it may be the one to start from.")
+@click.option("--out", type=_PATH, required=True, help="rig.toml to write; it may be that of --rig.")
 @click.option(
     "--reference-m",
     type=click.FloatRange(0.2, 1000),

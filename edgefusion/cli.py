@@ -24,7 +24,7 @@ COMMANDS = {
     "status": ("runtime.cli:status", "Say how running instances fare."),
     "rig": ("runtime.rig.cli:rig", "Check a rig.toml, try its cameras, or begin one."),
     "bundle": ("runtime.cli:bundle", "Look into a bundle, check it, pack it as one file, sign it."),
-    "calibrate": ("calibrate.cli:calibrate", "Choose calibration frames of a recording."),
+    "calibrate": ("calibrate.cli:calibrate", "Measure a rig's geometry, check it; choose calibration frames."),
     "quantize": ("quantize.cli:quantize", "Add a model of a smaller precision to a bundle."),
     "distill": ("distill.cli:distill", "Train a student and export it as a bundle."),
 }

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from calibrate.rig import views
-from calibrate.rig.targetless import estimated, samples_of
+from calibrate.rig.targetless import estimated, lag_of, samples_of
 from edgefusion.core.errors import InputError
 from edgefusion.core.geometry import Matrix, Registration, Size, apply, grid, inverse
 from edgefusion.core.rig import load_rig
@@ -83,7 +83,7 @@ def check_rig(named: NamedRecording, settings: CheckSettings) -> Checked:
         RigError: the rig.toml is wrong.
     """
     rig = load_rig(settings.rig_path)
-    samples, sizes, _ = samples_of(named, lag=0)
+    samples, sizes, _ = samples_of(named, lag=lag_of(named, rig))
     registration = rig.registration_for(*sizes)
     try:
         straight = [replace(each, thermal=views.straightened(each.thermal, registration)) for each in samples]

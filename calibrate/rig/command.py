@@ -8,10 +8,10 @@ from pathlib import Path
 from calibrate.rig import text
 from calibrate.rig.checking import CheckSettings, check_rig
 from calibrate.rig.job import RigSettings, calibrate_target
-from calibrate.rig.page import render_check, render_drive, render_failure, render_target
+from calibrate.rig.page import render_check, render_drive, render_failure, render_refused_drive, render_target
 from calibrate.rig.survey import Survey
 from calibrate.rig.target import UNITS_M, parse_target
-from calibrate.rig.targetless import calibrate_drive
+from calibrate.rig.targetless import Refused, calibrate_drive
 from edgefusion.core.errors import UsageError
 from edgefusion.core.files import atomic_write
 from edgefusion.recordings.options import NamedRecording
@@ -41,9 +41,17 @@ def calibrate(
         raise UsageError("one of --target and --targetless is needed", remedy="name the board, or give --targetless")
     if target and model:
         raise UsageError("--model is for --targetless", remedy="leave it out: a target gives both lenses")
+    if rig_path is None and out.exists():
+        raise UsageError(
+            "there is one already", where=out, remedy=f"give --rig {out} to keep its settings, or another --out"
+        )
     settings = RigSettings(out, rig_path, reference_m, _metres(baseline), as_json, model or "homography")
     if target is None:
-        drive = calibrate_drive(named, settings)
+
+        def refused(drive: Refused) -> None:
+            _write(page, render_refused_drive(drive, named.name))
+
+        drive = calibrate_drive(named, settings, failed=refused if page else None)
         _write(page, render_drive(drive, named.name) if page else "")
         return text.drive_json(drive, out, page) if as_json else text.describe_drive(drive, out, page)
 

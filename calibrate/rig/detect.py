@@ -179,7 +179,7 @@ def others(target: Target) -> Iterator[Target]:
     kinds: tuple[Kind, ...] = ("charuco", "circles")
     for kind in kinds:  # first, as a grid of circles may pass for corners
         for size in dict.fromkeys([(columns, rows), (rows, columns), *COMMON[kind]]):
-            if (kind, *size) != (target.kind, columns, rows):
+            if (kind, *size) != (target.kind, columns, rows) and (kind != "circles" or size[1] % 2):
                 yield Target(kind, *size, step, 0.75 * step)
     near = [(columns + more, rows + more) for more in (-1, 1, -2, 2) if min(columns, rows) + more >= 3]
     for size in dict.fromkeys([*near, (columns, rows), *COMMON["checkerboard"]]):

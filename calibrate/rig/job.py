@@ -127,7 +127,7 @@ def calibrate_target(
         if failed:
             failed(seen, choice.rejected, error.what)
         raise error.placed(named.name) from None
-    writing.write_rig(settings.out, _text(result, rig, settings, _formats(named)))
+    writing.write_rig(settings.out, _text(result, rig, settings, _formats(named)), start=settings.rig_path)
     return result
 
 
@@ -151,7 +151,7 @@ def _result(seen: Survey, choice: Choice, rig: Rig | None, settings: RigSettings
     parallax = [Parallax(far, *parallax_px(geometry, far, reference_m)) for far in _distances(reference_m)]
     coverage: dict[str, float] = {side: _coverage(frames, number, sizes[number]) for number, side in enumerate(SIDES)}
     bent = lens_px(geometry, registration, reference_m)
-    cautions = _cautions(coverage, uncertainty)
+    cautions = _cautions(coverage, uncertainty, target, ruler)
     before = rig.registration_for(*sizes) if rig else None
     return Result(
         seen, choice, solution, registration, reference_m, uncertainty, bent, parallax, coverage, cautions, before
@@ -194,7 +194,7 @@ def _coverage(frames: Sequence[Frame], side: int, size_px: Size) -> float:
     return float(cv2.contourArea(cv2.convexHull(points)) / (size_px[0] * size_px[1]))
 
 
-def _cautions(coverage: dict[str, float], uncertainty_px: float) -> list[str]:
+def _cautions(coverage: dict[str, float], uncertainty_px: float, target: Target, ruler_m: float | None) -> list[str]:
     found = [
         f"the target was seen in {share:.0%} of the {side} image only: its lens is a guess in the rest"
         for side, share in coverage.items()
@@ -202,6 +202,11 @@ def _cautions(coverage: dict[str, float], uncertainty_px: float) -> list[str]:
     ]
     if uncertainty_px > 1:
         found.append(f"the registration is uncertain by {uncertainty_px:.1f} px: record more poses")
+    if ruler_m is None:
+        found.append(
+            f"nothing checks the step of {1e3 * target.step_m:g} mm, and every distance is as right as it is: give"
+            " --baseline, the distance between the lenses by ruler"
+        )
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -37,6 +38,10 @@ APART, PARTS, LEAST_UNCERTAINTY, MOST_SPREAD = 4, 3, 0.1, 1.5
 parts may differ."""
 
 
+TIMED = 60
+"""Pairs whose timestamps tell the thermal camera's rate, and how far apart the frames of a pair are stamped."""
+
+
 @dataclass(frozen=True)
 class Offset:
     """The time offset.
@@ -56,6 +61,21 @@ class Offset:
     peak: float
     curve: tuple[float, ...]
     doubt: str = ""
+
+
+def known_lag(pairs: Iterable[FramePair], offset_ns: int) -> int:
+    """How many frames later thermal is to be taken where its time offset is known: ``Offset.lag_frames``, whole.
+
+    Args:
+        pairs: of a drive, in order, with the cameras' own timestamps; the first few seconds are looked at.
+        offset_ns: ``Offset.offset_ns``.
+    """
+    stamps = [(each.visible.timestamp_ns, each.thermal.timestamp_ns) for each in islice(pairs, TIMED)]
+    if len(stamps) < 2:
+        return 0
+    visible, thermal = np.array(stamps, np.int64).T
+    period_ns = float(np.median(np.diff(thermal)))
+    return round((float(np.median(visible - thermal)) - offset_ns) / period_ns) if period_ns > 0 else 0
 
 
 def time_offset(pairs: Iterable[FramePair], registration: Registration) -> Offset:

@@ -89,6 +89,11 @@ def _check(target: Target, text: str) -> None:
         raise UsageError(f"--target {text}: a step of {target.step_m:g} m", remedy="give 1 mm to 2 m, with its unit")
     if target.kind == "charuco" and not 0.3 * target.step_m <= target.marker_m < target.step_m:
         raise UsageError(f"--target {text}: markers of {1e3 * target.marker_m:g} mm", remedy="smaller than the squares")
+    if target.kind == "circles" and target.rows % 2 == 0:  # OpenCV numbers them from any corner, or finds none
+        raise UsageError(
+            f"--target {text}: circles in an even number of rows lie the same when the board is upside down",
+            remedy="use a board with an odd number of rows, such as 4x11",
+        )
     if target.square:
         raise UsageError(
             f"--target {text}: a board with as many corners each way cannot be told from itself turned by a quarter",

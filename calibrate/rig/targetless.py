@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -10,25 +10,22 @@ from typing import TYPE_CHECKING
 from calibrate.rig import views, writing
 from calibrate.rig.checks import MOST_UNCERTAINTY_PX
 from calibrate.rig.job import RigSettings
-from calibrate.rig.offset import Offset, time_offset
+from calibrate.rig.offset import Offset, known_lag, time_offset
 from calibrate.rig.survey import jpeg, spread
 from edgefusion.core.bend import LEAST_RADIAL, MOST_RADIAL
 from edgefusion.core.errors import InputError
 from edgefusion.core.frames import FramePair, Pixels
 from edgefusion.core.geometry import Matrix, Registration, Size, check_registration
 from edgefusion.core.progress import Advance, progress
-from edgefusion.core.rig import Rig, read_text
+from edgefusion.core.rig import Rig, read_text, registered
 from edgefusion.recordings.options import NamedRecording
 from edgefusion.recordings.recording import Recording
 
 if TYPE_CHECKING:
-    from edgefusion.registration import Estimate, Model
+    from edgefusion.registration import Estimate, Model, Residual, Windows
 
 PAIRS = 30
 """For the registration, evenly spread."""
-
-LAGGING = 0.5
-"""Frames of time offset from which on the pairs are put together anew."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,8 @@ class Drive:
         offset: of time, or None of still images.
         sizes_px: of the visible and the thermal images.
         names: of the pairs it rests on.
+        alone: how far off each of them is by itself.
+        windows: where each part of each of them finds itself.
         rejected: name of each other one, and why.
         before: the registration that the rig had, for these sizes.
         pictures: both images of the pairs it rests on, as JPEG.
@@ -56,6 +55,8 @@ class Drive:
     offset: Offset | None
     sizes_px: tuple[Size, Size]
     names: list[str]
+    alone: list[Residual]
+    windows: list[Windows]
     rejected: dict[str, str]
     before: Registration | None
     pictures: list[tuple[bytes, bytes]]
@@ -76,6 +77,21 @@ class Sample:
         return jpeg(views.stretch(self.visible)), jpeg(views.stretch(self.thermal))
 
 
+@dataclass(frozen=True)
+class Refused:
+    """What was seen of a drive that was refused.
+
+    Attributes:
+        problem: why.
+        samples: the pairs that were looked at.
+        alone: how far off each is, under what was found, or else under what it was sought about.
+    """
+
+    problem: str
+    samples: list[Sample]
+    alone: list[Residual]
+
+
 def estimated(samples: Sequence[Sample], start: Matrix | None, model: Model = "homography") -> Estimate:
     """The registration of the samples: the one place that calls the estimator.
 
@@ -88,8 +104,15 @@ def estimated(samples: Sequence[Sample], start: Matrix | None, model: Model = "h
     return registration.estimate(pairs, start=start, model=model)
 
 
-def calibrate_drive(named: NamedRecording, settings: RigSettings) -> Drive:
+def calibrate_drive(
+    named: NamedRecording, settings: RigSettings, *, failed: Callable[[Refused], None] | None = None
+) -> Drive:
     """Calibrate on a drive and write rig.toml.
+
+    Args:
+        named: the recording.
+        settings: the rest.
+        failed: told what was seen and what is wrong, before it is raised.
 
     Raises:
         InputError: nothing to register, or not well enough; it says why.
@@ -97,22 +120,34 @@ def calibrate_drive(named: NamedRecording, settings: RigSettings) -> Drive:
         EdgeFusionError: whatever else is wrong with the recording or the place to write to.
     """
     rig = settings.rig()
-    samples, sizes, formats = samples_of(named, lag=0)
+    known = lag_of(named, rig) if rig else 0
+    samples, sizes, formats = samples_of(named, lag=known)
     before = rig.registration_for(*sizes) if rig else None
+    found = None
     try:
         found = estimated(samples, before.matrix if before else None, settings.model)
         offset = _offset(named, found.registration(sizes[0]), quiet=settings.quiet)
-        lag = round(offset.lag_frames) if offset and not offset.doubt else 0
-        if offset and abs(offset.lag_frames) >= LAGGING and lag:
+        lag = round(offset.lag_frames) if offset and not offset.doubt else known
+        if lag != known:
             samples, *_ = samples_of(named, lag=lag)
             found = estimated(samples, found.matrix, settings.model)
         _check(found)
     except InputError as error:
+        if failed:
+            under = found.matrix if found else (before or registered(*sizes)).matrix
+            failed(Refused(error.what, samples, alone(samples, under, found.lens if found else 0.0)))
         raise error.placed(named.name) from None
     radial = found.lens if settings.model == "lens" else None
     result = _drive(found, samples, sizes, offset, before, radial)
-    writing.write_rig(settings.out, _text(result, rig, settings, formats))
+    writing.write_rig(settings.out, _text(result, rig, settings, formats), start=settings.rig_path)
     return result
+
+
+def alone(samples: Sequence[Sample], matrix: Matrix, lens: float) -> list[Residual]:
+    """How far off each pair is under a registration, by itself."""
+    from edgefusion import registration
+
+    return [registration.residual(each.visible, each.thermal, matrix, lens=lens) for each in samples]
 
 
 def _check(found: Estimate) -> None:
@@ -141,6 +176,14 @@ def _told(recording: Recording, advance: Advance) -> Iterator[FramePair]:
     for pair in recording:
         advance(1)
         yield pair
+
+
+def lag_of(named: NamedRecording, rig: Rig) -> int:
+    """How many frames later thermal is to be taken, by the time offsets of the rig: a recording has raw timestamps."""
+    recording = named.open()
+    if recording.fps is None:
+        return 0
+    return known_lag(recording, rig.thermal.time_offset_ns - rig.visible.time_offset_ns)
 
 
 def samples_of(named: NamedRecording, *, lag: int) -> tuple[list[Sample], tuple[Size, Size], tuple[str, str]]:
@@ -205,8 +248,15 @@ def _drive(
         cautions.append("the lenses that the rig had are not followed any more: use a target, or --model lens")
     return Drive(
         found.registration(sizes[0]), radial, found.uncertainty_px, found.support, offset, sizes,
-        [each.name for each in used], rejected, before, [each.pictures for each in used[:6]], cautions,
+        [each.name for each in used], alone(used, found.matrix, found.lens), _windows(used, found), rejected, before,
+        [each.pictures for each in used[:6]], cautions,
     )  # fmt: skip
+
+
+def _windows(used: Sequence[Sample], found: Estimate) -> list[Windows]:
+    from edgefusion import registration
+
+    return [registration.windows(each.visible, each.thermal, found.matrix, lens=found.lens) for each in used]
 
 
 def _text(drive: Drive, rig: Rig | None, settings: RigSettings, formats: tuple[str, str]) -> str:

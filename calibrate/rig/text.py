@@ -11,6 +11,7 @@ from calibrate.rig.checking import Checked
 from calibrate.rig.job import Parallax, Result
 from calibrate.rig.offset import Offset
 from calibrate.rig.targetless import Drive
+from edgefusion.registration import Residual
 
 SHOWN_M = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 """Distances that the few lines have; the page and the JSON have all."""
@@ -98,6 +99,14 @@ def describe_drive(drive: Drive, out: Path, page: Path | None) -> str:
         *([f"page: {page}"] if page else []),
     ]
     return "\n".join(lines)
+
+
+def pair_words(alone: Residual) -> str:
+    """Such as "0.4 px off, uncertain by 0.6; 71 % of the image agrees", or why it is not known."""
+    if alone.doubt:
+        return alone.doubt
+    away, unsure = alone.displacement_px, alone.uncertainty_px
+    return f"{away:.1f} px off, uncertain by {unsure:.1f}; {alone.support:.0%} of the image agrees"
 
 
 def lens_words(drive: Drive) -> str:

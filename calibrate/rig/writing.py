@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +42,14 @@ def edited(text: str, changes: Changes, *, where: Path) -> str:
         RigError: it is written in a way that cannot be edited safely.
     """
     wanted = toml.loads(text)
-    calibration = {**_kept(wanted), **changes.calibration}
+    kept = {} if "baseline_m" in changes.calibration else _kept(wanted)
+    calibration = {**kept, **changes.calibration}
     wanted["registration"] = [[float(_number(value)) for value in row] for row in changes.registration]
     lines = _with_registration(text.splitlines(), text, changes.registration)
     if calibration:
         wanted["calibration"] = toml.loads(_table("calibration", calibration))["calibration"]
-        lines = [*_without_calibration(lines), "", *_table("calibration", calibration).splitlines()]
+        table = _table("calibration", calibration).splitlines()
+        lines = _with_calibration(lines, _with_ruler(table, text) if kept else table)
     if changes.time_offset_ns is not None:
         wanted["thermal"]["time_offset_ns"] = changes.time_offset_ns
         lines = _with_offset(lines, changes.time_offset_ns)
@@ -85,16 +90,42 @@ def _with_registration(lines: list[str], text: str, matrix: Matrix) -> list[str]
     return [*lines[: first - 1], *rows[:-1], f"]  #{comment[2]}" if comment[1] else "]", *lines[last + 1 :]]
 
 
-def _without_calibration(lines: list[str]) -> list[str]:
-    kept, inside = [], False
+def _with_ruler(table: list[str], text: str) -> list[str]:
+    """The line of ``baseline_m``, the first one, as it was written by hand."""
+    at = toml.Lines(text).of(("calibration", "baseline_m"))
+    line = text.splitlines()[at - 1].strip() if at else ""
+    return [table[0], line, *table[2:]] if line.startswith("baseline_m") else table
+
+
+def _with_calibration(lines: list[str], table: list[str]) -> list[str]:
+    """The table where the earlier one was, or at the end."""
+    kept: list[str] = []
+    earlier: list[str] = []
+    place, inside = None, False
     for line in lines:
         if header := _HEADER.match(line):
-            inside = header[1].split(".")[0].strip("\"' ") == "calibration"
-        if not inside:
-            kept.append(line)
+            ours = header[1].split(".")[0].strip("\"' ") == "calibration"
+            kept += _comment_at_end(earlier) if inside and not ours else []
+            place = len(kept) if ours and place is None else place
+            inside = ours
+        (earlier if inside else kept).append(line)
+    kept += _comment_at_end(earlier) if inside else []
+    if place is not None:
+        return [*kept[:place], *table, *([""] if kept[place:] else []), *kept[place:]]
     while kept and not kept[-1].strip():
         kept.pop()
-    return kept
+    return [*kept, "", *table]
+
+
+def _comment_at_end(lines: list[str]) -> list[str]:
+    """Comments that end a table stand above the next header and may be about that."""
+    first = len(lines)
+    for at in reversed(range(len(lines))):
+        if lines[at].lstrip().startswith("#"):
+            first = at
+        elif lines[at].strip():
+            break
+    return lines[first:]
 
 
 def _with_offset(lines: list[str], offset_ns: int) -> list[str]:
@@ -147,8 +178,14 @@ def fresh(sizes: tuple[Size, Size], formats: tuple[str, str], *, bits: int) -> s
     ])  # fmt: skip
 
 
-def write_rig(path: Path, text: str) -> None:
-    """Write a rig.toml, if it is one.
+def write_rig(path: Path, text: str, *, start: Path | None) -> None:
+    """Write a rig.toml, if it is one; where ``path`` is a link, what it leads to.
+
+    Args:
+        path: the place.
+        text: what is written.
+        start: the rig.toml that the text came of. Passwords may be in it: nobody gets to read the text who could not
+            read both it and what is replaced.
 
     Raises:
         MachineError: the place is not writable.
@@ -157,5 +194,6 @@ def write_rig(path: Path, text: str) -> None:
     mistakes = examine_text(text).mistakes
     if mistakes:
         raise RigError(f"what was to be written is no rig: {mistakes[0]}", where=path)
-    with atomic_write(path) as stream:
+    modes = [stat.S_IMODE(each.stat().st_mode) for each in (path, start) if each and each.exists()]
+    with atomic_write(path.resolve(), mode=reduce(and_, modes) if modes else 0o644) as stream:
         stream.write(text.encode())

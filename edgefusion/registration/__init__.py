@@ -5,5 +5,8 @@ from edgefusion.registration.estimate import Estimate, estimate
 from edgefusion.registration.projective import Mapping, Model
 from edgefusion.registration.refusals import Rejected
 from edgefusion.registration.residual import Residual, residual
+from edgefusion.registration.windows import Windows, windows
 
-__all__ = ["Estimate", "Mapping", "Model", "Rejected", "Residual", "Search", "estimate", "residual"]
+__all__ = [
+    "Estimate", "Mapping", "Model", "Rejected", "Residual", "Search", "Windows", "estimate", "residual", "windows",
+]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from edgefusion.core.geometry import Matrix
 from edgefusion.registration.levels import Level
@@ -39,9 +40,14 @@ def agreement(given: Surfaces, *, around: Matrix | None = None) -> float:
         given: the surfaces.
         around: [B, 2] where each block's match should lie; by default where it is.
     """
+    speaking = given.values.max(axis=(1, 2)) > LEAST_MATCH
+    return float(agreeing(given, around=around).sum() / max(int(speaking.sum()), LEAST_BLOCKS))
+
+
+def agreeing(given: Surfaces, *, around: Matrix | None = None) -> npt.NDArray[np.bool_]:
+    """[B] whether each block has a match and has it where it should lie."""
     count, side, _ = given.values.shape
     best = given.values.reshape(count, -1).argmax(axis=1)
     found = np.column_stack([best % side, best // side]) - given.radius_px
     off = np.abs(found - (0 if around is None else around)).max(axis=1)
-    speaking = given.values.max(axis=(1, 2)) > LEAST_MATCH
-    return float((off <= NEAR_PX)[speaking].sum() / max(int(speaking.sum()), LEAST_BLOCKS))
+    return np.asarray((off <= NEAR_PX) & (given.values.max(axis=(1, 2)) > LEAST_MATCH))

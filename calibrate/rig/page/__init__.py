@@ -9,8 +9,8 @@ from calibrate.rig.checking import Checked
 from calibrate.rig.job import Result
 from calibrate.rig.page import charts, overlays
 from calibrate.rig.survey import Survey, spread
-from calibrate.rig.targetless import Drive
-from calibrate.rig.text import VERDICTS, facts, lens_words, offset_words, parallax_words
+from calibrate.rig.targetless import Drive, Refused
+from calibrate.rig.text import VERDICTS, facts, lens_words, offset_words, pair_words, parallax_words
 from edgefusion.pages import render_page
 from edgefusion.recordings.pairing import SIDES
 
@@ -32,10 +32,23 @@ def render_target(result: Result, name: str) -> str:
 
 def render_failure(survey: Survey, rejected: dict[int, str], problem: str, name: str) -> str:
     """The page of a calibration with a target that was refused: what was seen, and why it is not enough."""
+    counts = {f"{side} sees it in": f"{survey.count(side)} of {len(survey.looked)} frames" for side in SIDES}
     return _page(
-        "failure.html", name, problem=problem, target=str(survey.target),
-        counts={side: survey.count(side) for side in SIDES}, looked=len(survey.looked),
-        pictures=overlays.best(survey), frames=_frames(survey, rejected, None),
+        "failure.html", name, option="", problem=problem, facts={"target": str(survey.target), **counts},
+        heading="The best frames", pictures=overlays.best(survey), frames=_frames(survey, rejected, None),
+    )  # fmt: skip
+
+
+def render_refused_drive(refused: Refused, name: str) -> str:
+    """The page of a calibration without a target that was refused: what both cameras saw, and each pair by itself."""
+    rows = [
+        {"name": each.name, "used": False, "words": pair_words(own)}
+        for each, own in zip(refused.samples, refused.alone, strict=True)
+    ]
+    pictures = [overlays.as_seen(each.pictures, each.name) for each in spread(refused.samples, OVERLAYS)]
+    return _page(
+        "failure.html", name, option=" --targetless", problem=refused.problem, facts={"pairs": len(refused.samples)},
+        heading="What the cameras saw", pictures=pictures, frames=rows,
     )  # fmt: skip
 
 
@@ -50,7 +63,18 @@ def render_drive(drive: Drive, name: str) -> str:
         "drive.html", name, drive=drive, pictures=pictures, lens=lens_words(drive) if drive.radial is not None else "",
         offset=offset_words(offset) if offset and not offset.doubt else "",
         curve=charts.lags(offset.curve) if offset and offset.curve else None,
+        residuals=charts.window_residuals(drive), coverage=charts.window_coverage(drive), frames=_pairs(drive),
     )  # fmt: skip
+
+
+def _pairs(drive: Drive) -> list[dict[str, Any]]:
+    """Every pair, and what became of it."""
+    used = [
+        {"name": name, "used": True, "words": pair_words(own)}
+        for name, own in zip(drive.names, drive.alone, strict=True)
+    ]
+    left_out = [{"name": name, "used": False, "words": reason} for name, reason in drive.rejected.items()]
+    return [*used, *left_out]
 
 
 def render_check(found: Checked, name: str) -> str:

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from calibrate.rig.checking import Checked
 from calibrate.rig.job import Parallax, Result
 from calibrate.rig.offset import MOST_LAG
+from calibrate.rig.targetless import Drive
+from edgefusion.core.geometry import Matrix, scale_of
 from edgefusion.pages.axis import Axis
 from edgefusion.recordings.pairing import SIDES
 
-LENGTHEN = 40
-"""Residual vectors are drawn so many times as long as they are."""
+LENGTHEN, LENGTHEN_WINDOWS = 40, 8
+"""Residual vectors are drawn so many times as long as they are: of a target's points, of a drive's windows."""
 
 PANEL_PX, GAP_PX = 420, 24
 
@@ -84,16 +87,66 @@ def residuals(result: Result) -> list[Panel]:
             points = result.survey.target.points_m[seen.numbers]
             rotation, moved = lens.pose(points, seen.points_px)
             flat = lens.pixels(points @ rotation.T + moved)
-            ends = (seen.points_px - flat) * LENGTHEN * scale
-            starts = flat * scale
-            parts += [
-                f"M{offset + left:.1f} {top:.1f}l{across:.1f} {down:.1f}"
-                for (left, top), (across, down) in zip(starts, ends, strict=True)
-            ]
+            parts.append(_vectors(flat * scale, (seen.points_px - flat) * LENGTHEN * scale, offset))
         error = result.solution.error_px[number]
         note = f"{side}: RMS {error:.2f} px, drawn {LENGTHEN} times as long"
         panels.append(Panel(side, offset, PANEL_PX, round(size[1] * scale, 1), "".join(parts), note))
     return panels
+
+
+def _vectors(starts: Matrix, ways: Matrix, offset: float) -> str:
+    return "".join(
+        f"M{offset + left:.1f} {top:.1f}l{across:.1f} {down:.1f}"
+        for (left, top), (across, down) in zip(starts, ways, strict=True)
+    )
+
+
+def window_residuals(drive: Drive) -> list[Panel]:
+    """How far each window that agrees lies from where the registration puts it: over the pairs, and in each of them."""
+    scale, offset = PANEL_PX / drive.sizes_px[0][0], PANEL_PX + GAP_PX
+    centres = drive.windows[0].centres_px
+    agrees, shifts = _of_pairs(drive)
+    seen = np.flatnonzero(agrees.any(axis=0))
+    middle = np.array([np.median(shifts[agrees[:, each], each], axis=0) for each in seen]).reshape(-1, 2)
+    every = np.broadcast_to(centres, shifts.shape)[agrees]
+    height = round(drive.sizes_px[0][1] * scale, 1)
+    return [
+        Panel(
+            name, x, PANEL_PX, height, _vectors(starts * scale, ways * LENGTHEN_WINDOWS * scale, x),
+            f"{name}: RMS {_rms_px(ways):.1f} px, drawn {LENGTHEN_WINDOWS} times as long",
+        )
+        for name, x, starts, ways in (
+            ("median of the pairs", 0, centres[seen], middle), ("each pair", offset, every, shifts[agrees]),
+        )
+    ]  # fmt: skip
+
+
+def window_coverage(drive: Drive) -> list[Panel]:
+    """Where windows agree, in both images: a square each, as large as the share of the pairs in which it does."""
+    agrees, _ = _of_pairs(drive)
+    share, centres = agrees.mean(axis=0), drive.windows[0].centres_px
+    apart = float(np.diff(np.unique(centres[:, 0]))[0])
+    places = (centres, apart), (drive.registration.points(centres), apart * scale_of(drive.registration.matrix))
+    panels = []
+    for number, (side, size, (points, step)) in enumerate(zip(SIDES, drive.sizes_px, places, strict=True)):
+        scale, offset = PANEL_PX / size[0], number * (PANEL_PX + GAP_PX)
+        half = step * scale * np.sqrt(share) / 2
+        squares = zip(points * scale, half, strict=True)
+        path = "".join(
+            f"M{offset + x - r:.1f} {y - r:.1f}h{2 * r:.1f}v{2 * r:.1f}h{-2 * r:.1f}z" for (x, y), r in squares if r
+        )
+        note = f"{side}: {(share >= 0.5).mean():.0%} of the windows agree in half of the pairs or more"
+        panels.append(Panel(side, offset, PANEL_PX, round(size[1] * scale, 1), path, note))
+    return panels
+
+
+def _of_pairs(drive: Drive) -> tuple[npt.NDArray[np.bool_], Matrix]:
+    """[P, B] and [P, B, 2] of the accepted pairs' windows."""
+    return np.array([each.agrees for each in drive.windows]), np.array([each.shifts_px for each in drive.windows])
+
+
+def _rms_px(ways: Matrix) -> float:
+    return float(np.sqrt((ways**2).sum(axis=1).mean())) if len(ways) else 0.0
 
 
 def coverage(result: Result) -> list[Panel]:

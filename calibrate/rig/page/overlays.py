@@ -73,6 +73,12 @@ def of_pair(
     )
 
 
+def as_seen(pictures: tuple[bytes, bytes], caption: str) -> Picture:
+    """A pair as both cameras saw it, side by side."""
+    images = [np.repeat(_decoded(each)[..., None], 3, axis=2) for each in pictures]
+    return Picture(caption, [(side, _uri(image)) for side, image in zip(SIDES, images, strict=True)])
+
+
 def best(survey: Survey) -> list[Picture]:
     """The frame in which each camera sees the target best, or the first one."""
     found = []

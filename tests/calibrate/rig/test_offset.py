@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calibrate.rig.offset import time_offset
+from calibrate.rig.offset import known_lag, time_offset
 from edgefusion.core.frames import Frame, FramePair, PixelFormat
 from edgefusion.core.geometry import Registration
 from edgefusion.recordings.recording import open_recording
@@ -55,6 +55,20 @@ def test_stamps_that_differ_are_taken_into_account() -> None:
     pairs = [replace(pair, thermal=replace(pair.thermal, timestamp_ns=pair.thermal.timestamp_ns + 12_000_000))
              for pair in street(0.05)]  # fmt: skip
     assert time_offset(pairs, HALF).offset_ns / 1e6 == pytest.approx(50 - 12, abs=8)
+
+
+@pytest.mark.parametrize("late_ms", [100, -70])
+@pytest.mark.parametrize("stamped_ms", [0, 12])
+def test_a_known_offset_gives_the_lag_that_is_measured(late_ms: int, stamped_ms: int) -> None:
+    pairs = [replace(pair, thermal=replace(pair.thermal, timestamp_ns=pair.thermal.timestamp_ns + stamped_ms * 10**6))
+             for pair in street(late_ms / 1e3)]  # fmt: skip
+    found = time_offset(pairs, HALF)
+    assert known_lag(pairs, (late_ms - stamped_ms) * 10**6) == round(found.lag_frames) == round(-late_ms * 30 / 1e3)
+
+
+def test_one_pair_and_pairs_of_one_time_have_no_lag() -> None:
+    pairs = [replace(pair, thermal=replace(pair.thermal, timestamp_ns=0)) for pair in street(0.0, 3)]
+    assert known_lag(pairs[:1], 10**8) == known_lag(pairs, 10**8) == 0
 
 
 def test_unrelated_motion_gives_no_offset() -> None:

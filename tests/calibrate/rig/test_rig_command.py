@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from page_links import links
 
 import edgefusion.registration
 from calibrate.rig.target import parse_target
+from edgefusion.core.frames import FramePair
 from edgefusion.core.rig import load_rig
 from runtime.capture.simulated import SimulatedRig
 
@@ -87,6 +89,17 @@ def test_words_that_make_no_sense(
     assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
 
 
+@pytest.mark.parametrize("way", [("--target", TARGET), ("--targetless",)])
+def test_a_rig_that_is_there_is_not_replaced_unless_it_is_the_start(
+    edgefusion: Edgefusion, board: Path, tmp_path: Path, way: tuple[str, ...]
+) -> None:
+    path = rig_of(np.eye(3), tmp_path / "rig.toml")
+    before = path.read_text()
+    result = edgefusion("calibrate", "rig", "--recording", board, *way, "--out", path)
+    assert (result.exit_code, f"give --rig {path} to keep its settings" in result.stderr) == (2, True), result.stderr
+    assert path.read_text() == before
+
+
 def test_no_recording(edgefusion: Edgefusion, tmp_path: Path) -> None:
     result = edgefusion("calibrate", "rig", "--target", TARGET, "--out", tmp_path / "rig.toml")
     assert (result.exit_code, "no recording is named" in result.stderr) == (2, True)
@@ -120,6 +133,33 @@ def test_targetless(edgefusion: Edgefusion, drive: Path, tmp_path: Path) -> None
     ends = [matrix @ middle / (matrix @ middle)[2] for matrix in (found, SimulatedRig(seed=2).registration)]
     assert np.linalg.norm(ends[0] - ends[1]) < 3
     assert links(tmp_path / "page.html").found == []
+    text = (tmp_path / "page.html").read_text()
+    assert text.count(">used<") + text.count(">left out<") == 10
+    assert text.count("px off, uncertain by") >= text.count(">used<") - 1  # one may be in doubt
+    assert text.count('<path class="vector" d="M') == text.count('<path class="share" d="M') == 2
+
+
+REFUSED_DRIVES = {
+    "blank": (lambda pair: replace(pair.thermal, pixels=np.full_like(pair.thermal.pixels, 7000)),
+              "nothing to register in thermal: hardly an edge"),
+    "mirrored": (lambda pair: replace(pair.thermal, pixels=np.ascontiguousarray(pair.thermal.pixels[:, ::-1])),
+                 "the thermal images are mirrored left to right"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ["blank", pytest.param("mirrored", marks=pytest.mark.slow)])
+def test_a_refused_drive_has_a_page_of_what_both_cameras_saw(edgefusion: Edgefusion, tmp_path: Path, case: str) -> None:
+    alter, problem = REFUSED_DRIVES[case]
+    pairs = [SimulatedRig(seed=2).render(20 * number) for number in range(8)]
+    shown = [FramePair(pair.visible, alter(pair), f"<i>{number}") for number, pair in enumerate(pairs)]
+    words = ("--recording", write_shots(tmp_path / "drive", shown), "--out", tmp_path / "rig.toml")
+    result = edgefusion("calibrate", "rig", "--targetless", *words, "--html", tmp_path / "page.html")
+    assert (result.exit_code, problem in result.stderr) == (4, True), result.output
+    assert not (tmp_path / "rig.toml").exists()
+    text = (tmp_path / "page.html").read_text()
+    assert problem in text
+    assert text.count(">left out<") == text.count("&lt;i&gt;") - 6 == 8
+    assert (links(tmp_path / "page.html").found, links(tmp_path / "page.html").pictures) == ([], 12)
 
 
 @needs_estimator

@@ -30,7 +30,7 @@ def test_a_target_by_its_name(text: str, count: int, step_m: float) -> None:
     "text",
     [
         "chess:9x6:30mm", "checkerboard:9x6", "checkerboard:9x6:30", "checkerboard:2x6:30mm", "checkerboard:6x6:30mm",
-        "charuco:7x5:40mm:50mm", "circles:4x11:0.1mm",
+        "charuco:7x5:40mm:50mm", "circles:4x11:0.1mm", "circles:4x10:20mm",
     ],
 )  # fmt: skip
 def test_what_is_no_target_is_refused(text: str) -> None:

@@ -236,6 +236,17 @@ def test_squares_of_another_size_than_said_contradict_the_ruler(tmp_path: Path) 
     assert "20.0 mm would agree" in message
 
 
+def test_without_a_ruler_the_scale_is_said_to_be_unchecked(tmp_path: Path) -> None:
+    said = [
+        any(
+            "nothing checks the step of 20 mm" in each
+            for each in run(tmp_path, shots(CIRCLES), CIRCLES, **ruler).cautions
+        )
+        for ruler in ({}, {"baseline_m": 0.0633})
+    ]
+    assert said == [True, False]
+
+
 def test_a_wrong_unit_is_noticed_without_a_ruler(tmp_path: Path) -> None:
     message = refused(tmp_path, shots(CIRCLES), "circles:4x11:2m")
     assert "with a step of 2000 mm the cameras would be 6.33 m apart" in message

@@ -41,6 +41,47 @@ def test_an_earlier_calibration_is_replaced_but_for_the_ruler_s_baseline() -> No
     assert edited(after, Changes(MATRIX, TABLE), where=EXAMPLE) == after
 
 
+CALIBRATED = """\
+registration = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+[visible]
+size_px = [64, 48]
+format = "RGB24"
+
+# above the calibration
+[calibration]
+baseline_m   = 0.060  # by ruler, Tuesday
+error_px = 3.0  # the calibration's own
+[calibration.visible]
+focal_px = [1.0, 1.0]
+centre_px = [1.0, 1.0]
+distortion = [0, 0, 0, 0, 0]
+
+# the thermal camera hangs
+# upside down
+[thermal]
+size_px = [32, 24]
+format = "GREY"
+"""
+
+
+def test_comments_around_an_earlier_calibration_and_the_ruler_s_line_stay_where_they_are() -> None:
+    after = edited(CALIBRATED, Changes(MATRIX, TABLE), where=EXAMPLE)
+    head, _, rest = CALIBRATED.partition("error_px")
+    new = 'target = "circles:4x11:20mm"\nreference_m = 15.0\n\n'
+    expected = head + new + rest[rest.index("# the thermal") :]
+    assert after.partition("[visible]")[2] == expected.partition("[visible]")[2]
+    assert edited(after, Changes(MATRIX, TABLE), where=EXAMPLE) == after
+
+
+def test_a_comment_that_ends_the_file_stays_and_a_new_ruler_replaces_the_line() -> None:
+    camera, _, calibration = CALIBRATED.partition("# above")
+    calibration, _, thermal = calibration.partition("# the thermal")
+    text = f"{camera}[thermal]{thermal.partition('[thermal]')[2]}\n# above{calibration}# vim: ft=toml\n"
+    after = edited(text, Changes(MATRIX, {"baseline_m": 0.07, **TABLE}), where=EXAMPLE)
+    table = '[calibration]\nbaseline_m = 0.07\ntarget = "circles:4x11:20mm"\nreference_m = 15.0\n'
+    assert after.endswith(f"\n# above the calibration\n{table}\n# vim: ft=toml\n")
+
+
 @pytest.mark.parametrize(
     "registration",
     [
@@ -51,7 +92,7 @@ def test_an_earlier_calibration_is_replaced_but_for_the_ruler_s_baseline() -> No
 )
 def test_a_registration_is_replaced_however_it_is_written(tmp_path: Path, registration: str) -> None:
     text = registration + "\n" + fresh(((64, 48), (32, 24)), ("RGB24", "Y16"), bits=14)
-    write_rig(tmp_path / "rig.toml", edited(text, Changes(MATRIX), where=tmp_path))
+    write_rig(tmp_path / "rig.toml", edited(text, Changes(MATRIX), where=tmp_path), start=None)
     assert np.array(load_rig(tmp_path / "rig.toml").registration) == pytest.approx(MATRIX)
 
 
@@ -64,5 +105,31 @@ def test_what_cannot_be_edited_safely_is_refused() -> None:
 def test_what_would_be_no_rig_is_not_written(tmp_path: Path) -> None:
     (tmp_path / "rig.toml").write_text("as it was")
     with pytest.raises(RigError, match="is no rig"):
-        write_rig(tmp_path / "rig.toml", "schema = 1\n")
+        write_rig(tmp_path / "rig.toml", "schema = 1\n", start=None)
     assert (tmp_path / "rig.toml").read_text() == "as it was"
+
+
+@pytest.mark.parametrize(
+    ("old", "start", "new"),
+    [(0o600, None, 0o600), (None, 0o600, 0o600), (0o644, 0o600, 0o600), (0o660, 0o664, 0o660), (None, None, 0o644)],
+)
+def test_who_could_not_read_a_rig_cannot_read_what_comes_of_it(
+    tmp_path: Path, old: int | None, start: int | None, new: int
+) -> None:
+    out, begun = tmp_path / "rig.toml", tmp_path / "start.toml"
+    for path, mode in ((out, old), (begun, start)):
+        if mode is not None:
+            path.write_text(EXAMPLE.read_text())
+            path.chmod(mode)
+    write_rig(out, EXAMPLE.read_text(), start=begun if start is not None else None)
+    assert out.stat().st_mode & 0o7777 == new
+
+
+def test_a_link_to_a_rig_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "front.toml").write_text("as it was")
+    link = tmp_path / "rig.toml"
+    link.symlink_to("etc/front.toml")
+    write_rig(link, EXAMPLE.read_text(), start=link)
+    assert link.is_symlink()
+    assert (tmp_path / "etc" / "front.toml").read_text() == EXAMPLE.read_text()
