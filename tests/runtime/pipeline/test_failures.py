@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
-from live_rigs import Live, settings
+from live_rigs import VISIBLE_PX, Live, settings
 
+import edgefusion as ef
 from edgefusion.core.frames import DEGRADED, REGULAR, Flag
+from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.video import VideoReader
 from runtime.capture.faults import Fault
 
 ENOUGH = 40
+TALL_PX = (64, 96)
+"""A camera of this size that changes its format is as high as an engine must be."""
 
 
 def stretches(flags: list[Flag]) -> list[Flag]:
@@ -160,4 +169,60 @@ def test_a_slow_thermal_camera_is_held_marked_and_aged() -> None:
     assert Flag.STALE in run.flags
     assert REGULAR in run.flags
     assert not any(flags & DEGRADED for flags in run.flags[ENOUGH:])
+    run.accounted()
+
+
+@contextmanager
+def subscribed(name: str) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
+    """What a reader gets that began before the run and goes on until its end: number and shape of each frame."""
+    got: list[tuple[int, tuple[int, ...]]] = []
+    with ef.subscribe(name, timeout_s=20, every=True, lease=False) as frames:
+
+        def read() -> None:
+            got.extend((frame.frame_id, frame.rgb.shape) for frame in frames)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            yield got
+        finally:
+            frames.close()
+            reader.join()
+
+
+def changes_format(side: Side, ring_name: str, *others: str) -> tuple[Live, list[tuple[int, tuple[int, ...]]]]:
+    """A run whose camera's frames become half as high, and later what they were; its ring begins with another size."""
+    given = settings()
+    tall = given.visible.model_copy(update={"size_px": TALL_PX})
+    run = Live(
+        {side: [Fault("format", at_frame=20, frames=40)]},
+        given=given.model_copy(update={"visible": tall}),
+        outputs=(f"ring:{ring_name}", *others),
+        until=lambda run: run.cameras[side].frames_in > 80 and run.flags[-10:] == [REGULAR] * 10,
+    )
+    run.lane.outputs.prepare(VISIBLE_PX)  # the run does so before the cameras are open, with what rig.toml says
+    with subscribed(ring_name) as got:
+        run.go()
+    return run, got
+
+
+def test_a_visible_camera_that_changes_its_size_goes_on_in_a_new_ring(ring_name: str, tmp_path: Path) -> None:
+    video = tmp_path / "fused.mp4"
+    run, got = changes_format("visible", ring_name, str(video))
+    heights = [height for height, _ in itertools.groupby(shape[0] for _, shape in got)]
+    assert heights == [TALL_PX[1], TALL_PX[1] // 2, TALL_PX[1]]
+    numbers = [number for number, _ in got]
+    assert numbers == sorted(set(numbers))
+    assert run.rig.status()["cameras"]["visible"]["reconnects"] == 2
+    assert [(to, "different sizes" in str(error)) for to, error in run.failed] == [(str(video), True)]
+    assert VideoReader(video, "visible").size_px == TALL_PX
+    assert ring_name not in ef.list_rings()
+    run.accounted()
+
+
+def test_a_thermal_camera_that_changes_its_size_leaves_the_ring_as_it_is(ring_name: str) -> None:
+    run, got = changes_format("thermal", ring_name)
+    assert {shape for _, shape in got} == {(TALL_PX[1], TALL_PX[0], 3)}
+    assert [number for number, _ in got] == sorted({number for number, _ in got})
+    assert run.rig.status()["cameras"]["thermal"]["reconnects"] == 2
     run.accounted()
