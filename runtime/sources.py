@@ -86,7 +86,7 @@ def open_sources(settings: RunSettings, *, stop: threading.Event, wake: threadin
     if recording is not None:
         return [_recorded(settings, recording, stop)]
     if settings.rigs:
-        return _live(settings, wake)
+        return _live(settings, stop, wake)
     return [_simulated(settings, stop)]
 
 
@@ -131,7 +131,7 @@ def _recorded(settings: RunSettings, recording: Recording, stop: threading.Event
     )
 
 
-def _live(settings: RunSettings, wake: threading.Condition) -> list[Source]:
+def _live(settings: RunSettings, stop: threading.Event, wake: threading.Condition) -> list[Source]:
     if settings.fps:
         raise UsageError("--fps paces recordings", remedy="set fps of the cameras in rig.toml")
     rigs = [load_rig(path) for path in settings.rigs]
@@ -139,15 +139,17 @@ def _live(settings: RunSettings, wake: threading.Condition) -> list[Source]:
     for path, name in zip(settings.rigs, names, strict=True):
         if names.count(name) > 1:
             raise RigError(f"another rig is named {name!r} too", where=path, remedy="give each a name of its own")
-    return [_live_source(rig, settings, wake) for rig in rigs]
+    return [_live_source(rig, settings, stop, wake) for rig in rigs]
 
 
-def _live_source(rig: Rig, settings: RunSettings, wake: threading.Condition) -> Source:
+def _live_source(rig: Rig, settings: RunSettings, stop: threading.Event, wake: threading.Condition) -> Source:
     cameras: dict[Side, capture.Camera] = {
         "visible": capture.open_camera("visible", rig.visible),
         "thermal": capture.open_camera("thermal", rig.thermal),
     }
-    moments = LiveRig(rig, cameras, wake=wake, changed=lambda side, state, why: _say(rig.name, side, state, why))
+    moments = LiveRig(
+        rig, cameras, stop=stop, wake=wake, changed=lambda side, state, why: _say(rig.name, side, state, why)
+    )
     devices = " + ".join(capture.without_passwords(camera.device or "") for camera in (rig.visible, rig.thermal))
     return Source(
         rig.name,
