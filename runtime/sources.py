@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgefusion.core.errors import RigError, UsageError
@@ -13,9 +14,9 @@ from edgefusion.core.frames import Form, FramePair
 from edgefusion.core.geometry import Registration
 from edgefusion.core.rig import Drift, Output, Policy, Rig, load_rig, registered
 from edgefusion.kernels.inputs import RegistrationFor
-from edgefusion.recordings.options import chosen_recording
+from edgefusion.recordings.options import chosen_paths
 from edgefusion.recordings.pairing import Side
-from edgefusion.recordings.recording import Recording
+from edgefusion.recordings.recording import open_recording
 from runtime import log
 from runtime.capture import base as capture
 from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
@@ -76,15 +77,13 @@ def open_sources(settings: RunSettings, *, stop: threading.Event, wake: threadin
     Raises:
         EdgeFusionError: options that do not go together, or whatever is wrong with a recording, a rig or a camera.
     """
-    recording = chosen_recording(
-        settings.recording, settings.visible, settings.thermal, intersect=settings.intersect, topics=settings.topics
-    )
-    if (recording or settings.rigs) and (settings.prerender or settings.fog or settings.seed):
+    paths = chosen_paths(settings.recording, settings.visible, settings.thermal, topics=settings.topics)
+    if (paths or settings.rigs) and (settings.prerender or settings.fog or settings.seed):
         raise UsageError(
             "--seed, --fog and --prerender are for the simulated rig", remedy="leave the recording and --rig out"
         )
-    if recording is not None:
-        return [_recorded(settings, recording, stop)]
+    if paths:
+        return [_recorded(settings, paths, stop)]
     if settings.rigs:
         return _live(settings, stop, wake)
     return [_simulated(settings, stop)]
@@ -110,13 +109,15 @@ def _simulated(settings: RunSettings, stop: threading.Event) -> Source:
     )
 
 
-def _recorded(settings: RunSettings, recording: Recording, stop: threading.Event) -> Source:
+def _recorded(settings: RunSettings, paths: tuple[Path, Path], stop: threading.Event) -> Source:
     if len(settings.rigs) > 1:
         raise UsageError("several rigs for one recording", remedy="give the --rig it was made with")
     rig = load_rig(settings.rigs[0]) if settings.rigs else None
+    recording = open_recording(*paths, intersect=settings.intersect, topics=settings.topics, rig=rig)
     frames = settings.frames or recording.length or None
     frames = min(frames, recording.length) if frames and recording.length else frames
-    stream = PairStream(recording, stop=stop, frames=frames, fps=settings.fps)
+    apart_ns = rig.visible.time_offset_ns - rig.thermal.time_offset_ns if rig and recording.fps else 0
+    stream = PairStream(recording, stop=stop, frames=frames, fps=settings.fps, apart_ns=apart_ns)
     return Source(
         rig.name if rig else "recording",
         str(settings.recording or settings.visible),
