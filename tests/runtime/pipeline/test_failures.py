@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from lanes import make_fusion
 from live_rigs import VISIBLE_PX, Live, settings
 
 import edgefusion as ef
-from edgefusion.core.frames import DEGRADED, REGULAR, Flag
+from edgefusion.core.frames import DEGRADED, REGULAR, Flag, Frame
+from edgefusion.core.geometry import Size
 from edgefusion.recordings.pairing import Side
 from edgefusion.recordings.video import VideoReader
 from runtime.capture.faults import Fault
@@ -110,7 +113,32 @@ def test_a_closed_shutter_is_marked_stale() -> None:
     run.accounted()
 
 
-def test_frames_that_come_late_are_dropped_and_never_queued() -> None:
+def test_a_loop_that_is_late_drops_the_oldest_frames_and_queues_none() -> None:
+    """Fusing takes the time of four frames, and the cameras have buffers for a queue of thirty."""
+    given, newest, behind = settings(buffers=32), {"visible": 0, "thermal": 0}, []
+    fusion = make_fusion(given.registration_for)
+    prepare, execute = fusion.prepare, fusion.execute
+
+    def taken(visible: Frame | None, thermal: Frame | None) -> Size:
+        if visible is not None:
+            behind.append(newest["visible"] - visible.sequence)
+        return prepare(visible, thermal)
+
+    def slow() -> None:
+        time.sleep(4 / 60)
+        execute()
+
+    fusion.execute = slow  # type: ignore[method-assign]
+    run = Live(given=given, fusion=fusion, until=lambda run: len(run.flags) >= ENOUGH)
+    fusion.prepare = taken  # type: ignore[method-assign]
+    run.rig.tell(lambda side, sequence, now_ns: newest.update({side: sequence}))
+    run.go()
+    assert run.rig.drops["visible late"] > ENOUGH
+    assert np.median(behind[-ENOUGH // 2 :]) <= 4
+    run.accounted()
+
+
+def test_a_frame_that_comes_late_holds_nothing_up() -> None:
     run = Live(
         {"visible": [Fault("delay", at_frame=30, frames=1, by_s=0.5)]}, until=lambda run: len(run.flags) > 2 * ENOUGH
     )
