@@ -36,7 +36,7 @@ from runtime.pipeline.turn import Timed, untimed
 from runtime.preview import Preview, Show
 from runtime.registration.monitor import Monitor
 from runtime.registration.watch import Trained, trained_range
-from runtime.report.schema import Counts, Histogram, RunRecord
+from runtime.report.schema import Counts, Histogram, RunRecord, State
 from runtime.sources import Source, open_sources
 from runtime.stopping import stop_on_signals
 from runtime.sync.moments import Moment
@@ -102,7 +102,7 @@ def run(
     *,
     stopping: Callable[[], AbstractContextManager[threading.Event]] = stop_on_signals,
 ) -> list[RunRecord]:
-    """Fuse what the settings name; one record for each rig.
+    """Fuse what the settings name; one record for each rig, but for one without a frame in a run that was stopped.
 
     Args:
         settings: the options.
@@ -150,10 +150,8 @@ def run(
             run_lanes(lanes, stop=stop, wake=wake, turned=keeper.turned)
         for lane in lanes:  # no turn, so nothing for the keeper's watchdog: an output may take long to finish
             lane.finish()
-        for source, lane in zip(sources, lanes, strict=True):
-            if not lane.statistics.frames:
-                raise RunError("no frame was fused", where=source.described)
-        records = [recorder.finish("interrupted" if stop.is_set() else "complete") for recorder in recorders]
+        state: State = "interrupted" if stop.is_set() else "complete"
+        records = [recorder.finish(state) for recorder in _worth(sources, lanes, recorders, state)]
     if settings.preview:
         preview.write(settings.preview)
     return records
@@ -179,6 +177,23 @@ def _recorders(
         )
         for source, lane in zip(sources, lanes, strict=True)
     ]  # fmt: skip
+
+
+def _worth(sources: list[Source], lanes: list[Lane], recorders: list[Recorder], state: State) -> list[Recorder]:
+    """Those of the rigs that have frames. An operator may end a run before a camera brings one: that is only said.
+
+    Raises:
+        RunError: a rig has no frame, although nobody ended the run.
+    """
+    worth = []
+    for source, lane, recorder in zip(sources, lanes, recorders, strict=True):
+        if lane.statistics.frames:
+            worth.append(recorder)
+        elif state == "interrupted":
+            log.event("run", rig=lane.name, state="ended", why="no frame was fused: there is no record")
+        else:
+            raise RunError("no frame was fused", where=source.described)
+    return worth
 
 
 def _measured(settings: RunSettings, stack: ExitStack) -> Measured | None:

@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgefusion.core.errors import RigError, UsageError
@@ -13,9 +14,9 @@ from edgefusion.core.frames import Form, FramePair
 from edgefusion.core.geometry import Registration
 from edgefusion.core.rig import Drift, Output, Policy, Rig, load_rig, registered
 from edgefusion.kernels.inputs import RegistrationFor
-from edgefusion.recordings.options import chosen_recording
+from edgefusion.recordings.options import chosen_paths
 from edgefusion.recordings.pairing import Side
-from edgefusion.recordings.recording import Recording
+from edgefusion.recordings.recording import open_recording
 from runtime import log
 from runtime.capture import base as capture
 from runtime.capture.simulated import THERMAL_BITS, SimulatedRig
@@ -76,17 +77,15 @@ def open_sources(settings: RunSettings, *, stop: threading.Event, wake: threadin
     Raises:
         EdgeFusionError: options that do not go together, or whatever is wrong with a recording, a rig or a camera.
     """
-    recording = chosen_recording(
-        settings.recording, settings.visible, settings.thermal, intersect=settings.intersect, topics=settings.topics
-    )
-    if (recording or settings.rigs) and (settings.prerender or settings.fog or settings.seed):
+    paths = chosen_paths(settings.recording, settings.visible, settings.thermal, topics=settings.topics)
+    if (paths or settings.rigs) and (settings.prerender or settings.fog or settings.seed):
         raise UsageError(
             "--seed, --fog and --prerender are for the simulated rig", remedy="leave the recording and --rig out"
         )
-    if recording is not None:
-        return [_recorded(settings, recording, stop)]
+    if paths:
+        return [_recorded(settings, paths, stop)]
     if settings.rigs:
-        return _live(settings, wake)
+        return _live(settings, stop, wake)
     return [_simulated(settings, stop)]
 
 
@@ -110,13 +109,15 @@ def _simulated(settings: RunSettings, stop: threading.Event) -> Source:
     )
 
 
-def _recorded(settings: RunSettings, recording: Recording, stop: threading.Event) -> Source:
+def _recorded(settings: RunSettings, paths: tuple[Path, Path], stop: threading.Event) -> Source:
     if len(settings.rigs) > 1:
         raise UsageError("several rigs for one recording", remedy="give the --rig it was made with")
     rig = load_rig(settings.rigs[0]) if settings.rigs else None
+    recording = open_recording(*paths, intersect=settings.intersect, topics=settings.topics, rig=rig)
     frames = settings.frames or recording.length or None
     frames = min(frames, recording.length) if frames and recording.length else frames
-    stream = PairStream(recording, stop=stop, frames=frames, fps=settings.fps)
+    apart_ns = rig.visible.time_offset_ns - rig.thermal.time_offset_ns if rig and recording.fps else 0
+    stream = PairStream(recording, stop=stop, frames=frames, fps=settings.fps, apart_ns=apart_ns)
     return Source(
         rig.name if rig else "recording",
         str(settings.recording or settings.visible),
@@ -131,7 +132,7 @@ def _recorded(settings: RunSettings, recording: Recording, stop: threading.Event
     )
 
 
-def _live(settings: RunSettings, wake: threading.Condition) -> list[Source]:
+def _live(settings: RunSettings, stop: threading.Event, wake: threading.Condition) -> list[Source]:
     if settings.fps:
         raise UsageError("--fps paces recordings", remedy="set fps of the cameras in rig.toml")
     rigs = [load_rig(path) for path in settings.rigs]
@@ -139,15 +140,17 @@ def _live(settings: RunSettings, wake: threading.Condition) -> list[Source]:
     for path, name in zip(settings.rigs, names, strict=True):
         if names.count(name) > 1:
             raise RigError(f"another rig is named {name!r} too", where=path, remedy="give each a name of its own")
-    return [_live_source(rig, settings, wake) for rig in rigs]
+    return [_live_source(rig, settings, stop, wake) for rig in rigs]
 
 
-def _live_source(rig: Rig, settings: RunSettings, wake: threading.Condition) -> Source:
+def _live_source(rig: Rig, settings: RunSettings, stop: threading.Event, wake: threading.Condition) -> Source:
     cameras: dict[Side, capture.Camera] = {
         "visible": capture.open_camera("visible", rig.visible),
         "thermal": capture.open_camera("thermal", rig.thermal),
     }
-    moments = LiveRig(rig, cameras, wake=wake, changed=lambda side, state, why: _say(rig.name, side, state, why))
+    moments = LiveRig(
+        rig, cameras, stop=stop, wake=wake, changed=lambda side, state, why: _say(rig.name, side, state, why)
+    )
     devices = " + ".join(capture.without_passwords(camera.device or "") for camera in (rig.visible, rig.thermal))
     return Source(
         rig.name,

@@ -20,7 +20,7 @@ from edgefusion.core.errors import InputError, RunError
 from edgefusion.core.frames import NIGHT_LUMA
 from edgefusion.core.geometry import Size
 from edgefusion.core.progress import progress
-from edgefusion.core.rig import load_rig, registered
+from edgefusion.core.rig import Rig, load_rig, registered
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.layout import tensor_size
 from edgefusion.recordings.options import NamedRecording
@@ -72,9 +72,11 @@ def calibrate_frames(recordings: Sequence[NamedRecording], settings: FramesSetti
 
 class _Job:
     def __init__(self, recordings: Sequence[NamedRecording], settings: FramesSettings, bundle: Bundle) -> None:
-        self._recordings, self._settings, self._bundle = recordings, settings, bundle
-        self._packing = _packing(settings.rig_path, bundle)
-        self._total = sum(named.open().length for named in recordings) or None
+        self._settings, self._bundle = settings, bundle
+        rig = load_rig(settings.rig_path) if settings.rig_path else None
+        self._packing = _packing(rig, bundle)
+        self._recordings = [named.by(rig) for named in recordings]
+        self._total = sum(named.open().length for named in self._recordings) or None
 
     def run(self, writer: CalibrationWriter) -> Result:
         wish = self._settings.wish
@@ -120,11 +122,10 @@ class _Job:
         }
 
 
-def _packing(rig_path: Path | None, bundle: Bundle) -> Packing:
+def _packing(rig: Rig | None, bundle: Bundle) -> Packing:
     agc = AgcSpec(**bundle.manifest.agc.model_dump())
-    if rig_path is None:
+    if rig is None:
         return Packing(agc, registered)
-    rig = load_rig(rig_path)
     return Packing(agc, rig.registration_for, rig.thermal.bits)
 
 

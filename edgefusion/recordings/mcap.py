@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgefusion.core.errors import RecordingError
 from edgefusion.core.frames import FramePair
@@ -12,9 +13,12 @@ from edgefusion.recordings.mcap_topics import ImageTopics, Shot, TopicFrames, To
 from edgefusion.recordings.pairing import SIDES, TOLERANCE_NS, Pairing, Side
 from edgefusion.recordings.video import FALLBACK_FPS
 
+if TYPE_CHECKING:
+    from edgefusion.core.rig import Rig
+
 
 class McapRecording:
-    """Two topics of a file, each pair the nearest frames of the two by exposure, at most ``TOLERANCE_NS`` apart.
+    """Two topics of a file, each pair the nearest frames of the two by exposure, within a tolerance.
 
     Frames without a partner are left out: cameras of unequal rates always have some. A frame's sequence number counts
     all frames of its camera by exposure, so gaps in it are frames that were left out.
@@ -22,6 +26,8 @@ class McapRecording:
     Args:
         path: the file.
         topics: the visible and the thermal one; by default found by name or encoding.
+        rig: what made it: its tolerance, and the ``time_offset_ns`` of its cameras, by which frames are paired; their
+            timestamps stay as they are. Without one, the stamps are taken as they are, and ``TOLERANCE_NS``.
 
     Attributes:
         topics: the two that are read.
@@ -33,8 +39,13 @@ class McapRecording:
         RecordingError: not a readable MCAP file, or topics that cannot be told apart or read.
     """
 
-    def __init__(self, path: Path, topics: Topics | None = None) -> None:
+    def __init__(self, path: Path, topics: Topics | None = None, *, rig: Rig | None = None) -> None:
         self.path = path
+        self._tolerance_ns = round(rig.tolerance_ms * 1e6) if rig else TOLERANCE_NS
+        self._offset_ns: dict[Side, int] = {
+            "visible": rig.visible.time_offset_ns if rig else 0,
+            "thermal": rig.thermal.time_offset_ns if rig else 0,
+        }
         self._file = McapFile(path)
         self._images = ImageTopics(self._file)
         for topic in topics or ():
@@ -49,7 +60,7 @@ class McapRecording:
             self._images.shot(self._images.first(topic))
 
     def __iter__(self) -> Iterator[FramePair]:
-        pairing: Pairing[Shot] = Pairing()
+        pairing: Pairing[Shot] = Pairing(self._tolerance_ns)
         self.dropped = pairing.dropped
         visible, thermal = (
             TopicFrames(side, self._images.where(topic)) for side, topic in zip(SIDES, self.topics, strict=True)
@@ -67,14 +78,15 @@ class McapRecording:
         sides = dict(zip(self.topics, SIDES, strict=True))
         for entry in self._file.read(self.topics):
             shot = self._images.shot(entry)
-            yield sides[entry.topic], shot.timestamp_ns, shot
+            side = sides[entry.topic]
+            yield side, shot.timestamp_ns + self._offset_ns[side], shot
 
     def _no_pair(self, nearest_ns: int | None) -> RecordingError:
         names = dict(zip(SIDES, self.topics, strict=True))
         rates = [f"{side} runs at {self._rate(topic):.3g} frames per second" for side, topic in names.items()]
         nearest = "" if nearest_ns is None else f"; the nearest are {nearest_ns / 1e6:.1f} ms apart"
         return RecordingError(
-            f"no visible and thermal frame within {TOLERANCE_NS / 1e6:.0f} ms{nearest}; {' and '.join(rates)}",
+            f"no visible and thermal frame within {self._tolerance_ns / 1e6:g} ms{nearest}; {' and '.join(rates)}",
             where=self.path, remedy="check that both cameras are stamped by one clock",
         )  # fmt: skip
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from edgefusion.core.errors import UsageError
 from edgefusion.recordings.recording import Recording, is_mcap, locate, open_recording
+
+if TYPE_CHECKING:
+    from edgefusion.core.rig import Rig
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -24,7 +27,7 @@ _PATH = click.Path(path_type=Path)
 def recording_options(command: Command, *, multiple: bool = False) -> Command:
     """Add ``--recording``, ``--visible``, ``--thermal``, ``--topics`` and ``--intersect``.
 
-    Pass them to ``chosen_recording`` or ``chosen_paths``.
+    Pass them to ``chosen_paths``.
     """
     many: dict[str, Any] = {"type": _PATH, "multiple": multiple}
     options = (
@@ -64,7 +67,11 @@ class NamedRecording:
     """A recording as the command line names it; each ``open`` gives it from its first frame."""
 
     name: str
-    open: Callable[[], Recording]
+    open: Callable[..., Recording]
+
+    def by(self, rig: Rig | None) -> NamedRecording:
+        """The same, its frames paired as a rig says; see ``open_recording``."""
+        return replace(self, open=partial(self.open, rig=rig)) if rig else self
 
 
 def takes_recording(command: Callable[..., None]) -> Callable[..., None]:
@@ -128,22 +135,9 @@ def named_recording(
     return NamedRecording(name, partial(_opened, recording, visible, thermal, intersect=intersect, topics=topics))
 
 
-def _opened(*paths: Path | None, intersect: bool, topics: Topics | None) -> Recording:
-    # None only where no path is given.
-    return cast(Recording, chosen_recording(*paths, intersect=intersect, topics=topics))
-
-
-def chosen_recording(
-    recording: Path | None, visible: Path | None, thermal: Path | None, *, intersect: bool, topics: Topics | None = None
-) -> Recording | None:
-    """What the options name, or None if they name nothing.
-
-    Raises:
-        UsageError: as ``chosen_paths``.
-        RecordingError: missing, unreadable, or not matching.
-    """
-    paths = chosen_paths(recording, visible, thermal, topics=topics)
-    return open_recording(*paths, intersect=intersect, topics=topics) if paths else None
+def _opened(*paths: Path | None, intersect: bool, topics: Topics | None, rig: Rig | None = None) -> Recording:
+    found = cast(tuple[Path, Path], chosen_paths(*paths, topics=topics))  # None only where no path is given
+    return open_recording(*found, intersect=intersect, topics=topics, rig=rig)
 
 
 def chosen_paths(

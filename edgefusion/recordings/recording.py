@@ -5,11 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from edgefusion.core.errors import RecordingError, UsageError
 from edgefusion.core.frames import FramePair
 from edgefusion.recordings import images, video
+
+if TYPE_CHECKING:
+    from edgefusion.core.rig import Rig
 
 
 class Recording(Protocol):
@@ -80,7 +83,12 @@ class VideoRecording:
 
 
 def open_recording(
-    visible: Path, thermal: Path, *, intersect: bool = False, topics: tuple[str, str] | None = None
+    visible: Path,
+    thermal: Path,
+    *,
+    intersect: bool = False,
+    topics: tuple[str, str] | None = None,
+    rig: Rig | None = None,
 ) -> Recording:
     """A recording from two folders of images, two videos, or an MCAP file, which is both cameras' path.
 
@@ -89,6 +97,7 @@ def open_recording(
         thermal: the same of the thermal camera; the same MCAP file.
         intersect: fuse what both have, with a warning, where names or frame counts do not match.
         topics: the visible and the thermal topic of an MCAP file; by default found by name or encoding.
+        rig: whose tolerance and time offsets pair the frames of an MCAP file; see ``McapRecording``.
 
     Raises:
         RecordingError: missing, unreadable, or not matching.
@@ -99,7 +108,7 @@ def open_recording(
     if visible.is_dir() != thermal.is_dir():
         raise RecordingError(f"one of {visible} and {thermal} is a folder and the other a file")
     if is_mcap(visible) or is_mcap(thermal):
-        return _open_mcap(visible, thermal, topics)
+        return _open_mcap(visible, thermal, topics, rig)
     kind: type[ImageRecording | VideoRecording] = ImageRecording if visible.is_dir() else VideoRecording
     return kind(visible, thermal, intersect=intersect)
 
@@ -109,14 +118,14 @@ def is_mcap(path: Path) -> bool:
     return path.suffix.lower() == ".mcap" and not path.is_dir()
 
 
-def _open_mcap(visible: Path, thermal: Path, topics: tuple[str, str] | None) -> Recording:
+def _open_mcap(visible: Path, thermal: Path, topics: tuple[str, str] | None, rig: Rig | None) -> Recording:
     from edgefusion.recordings.mcap import McapRecording
 
     if visible != thermal:
         raise RecordingError(
             f"{visible} and {thermal} are not one MCAP file", remedy="give one that has both cameras as --recording"
         )
-    return McapRecording(visible, topics)
+    return McapRecording(visible, topics, rig=rig)
 
 
 def locate(path: Path) -> tuple[Path, Path]:

@@ -189,14 +189,12 @@ def _link(mapped: Mapped, path: Path) -> None:
 
 
 def remove(name: str, frames: Mapped) -> None:
-    """Take back the name of a ring that this process made, and its lock."""
+    """Take back the name of a ring that this process made."""
     path, readers = layout.paths(name)
-    with _folder_locked():
-        with suppress(FileNotFoundError):
-            if path.stat().st_ino == os.fstat(frames.file).st_ino:
-                path.unlink()
-                readers.unlink(missing_ok=True)
-        owners.unlock(frames.file, 0)
+    with _folder_locked(), suppress(FileNotFoundError):
+        if path.stat().st_ino == os.fstat(frames.file).st_ino:
+            path.unlink()
+            readers.unlink(missing_ok=True)
 
 
 def open_frames(name: str) -> tuple[Mapped, Header]:

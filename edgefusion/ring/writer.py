@@ -14,7 +14,7 @@ import numpy.typing as npt
 from edgefusion.core.errors import InputError
 from edgefusion.core.frames import FusedInfo
 from edgefusion.core.geometry import Size
-from edgefusion.ring import futex, layout, memory
+from edgefusion.ring import futex, layout, memory, owners
 from edgefusion.ring.atomics import atomics
 from edgefusion.ring.seats import ReaderFacts, Table
 
@@ -121,8 +121,9 @@ class RingWriter:
         return self._slots[slot]
 
     def readers(self) -> tuple[ReaderFacts, ...]:
-        """Who subscribes with leases."""
-        return self._table.facts() if self.name else ()
+        """Who subscribes with leases; nobody once it is closed. From any thread."""
+        with self._lock:
+            return self._table.facts() if self.name and not self._closed else ()
 
     def set_status(self, status: Mapping[str, Any]) -> None:
         """Let ``edgefusion status`` and ``read_status`` see these facts. From any thread.
@@ -138,13 +139,16 @@ class RingWriter:
 
     def close(self) -> None:
         """End the ring: its name is free, readers are told. What they lease stays theirs."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        if self.name:  # first: who hears of the end and opens the ring again must not find this one
+            memory.remove(self.name, self._frames)
         self._store(layout.STATE, layout.ENDED)
         if self.name:
             self._wake()
-            memory.remove(self.name, self._frames)
+            owners.unlock(self._frames.file, 0)  # last: unlocked before its end it would count as dead
         self._frames.close()
         self._readers.close()
 

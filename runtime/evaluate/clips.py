@@ -113,7 +113,7 @@ class Recorded:
         length: number of frames as the files state, 0 if they do not.
         intersect: take the frames that both have.
         topics: of an MCAP file.
-        rig: the two cameras' registration, where they do not show the same view already.
+        rig: the two cameras' registration, where they do not show the same view already, and what pairs their frames.
     """
 
     visible: Path
@@ -140,7 +140,9 @@ class Recorded:
 
     def digest(self) -> str:
         """Of the files' content, and of what is read of it."""
-        return " ".join([*(file_digest(path) for path in self._files), *(self.topics or ())])
+        rig = self.rig
+        times = (rig.tolerance_ms, rig.visible.time_offset_ns, rig.thermal.time_offset_ns) if rig else ()
+        return " ".join([*(file_digest(path) for path in self._files), *(self.topics or ()), *map(str, times)])
 
     def registration(self, visible: Size, thermal: Size) -> Registration:
         """The rig's, or that of two images of one view."""
@@ -150,7 +152,10 @@ class Recorded:
         """Both cameras in step."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the user was told when the recording was chosen
-            return iter(open_recording(self.visible, self.thermal, intersect=self.intersect, topics=self.topics))
+            found = open_recording(
+                self.visible, self.thermal, intersect=self.intersect, topics=self.topics, rig=self.rig
+            )
+            return iter(found)
 
     def open(self) -> Fetch:
         """By decoding on, or from the start."""
@@ -309,7 +314,7 @@ def recorded(
     Raises:
         RecordingError: missing, unreadable, or not matching.
     """
-    recording = open_recording(*paths, intersect=intersect, topics=topics)
+    recording = open_recording(*paths, intersect=intersect, topics=topics, rig=rig)
     length = 0 if is_mcap(paths[0]) else recording.length
     # Every recording but stills has a rate.
     return Recorded(*paths, recording.fps or math.nan, length, intersect, topics, rig)

@@ -27,7 +27,8 @@ class Keeper:
     """Once a second: the status into every ring's header and to systemd; the watchdog.
 
     A loop that has not turned for ``watchdog_s`` is stuck: that is logged with every thread's stack, and systemd hears
-    no more of it. After as long again the outputs are finished, and the process ends with exit code 5.
+    no more of it. After as long again the outputs are finished, and the process ends with exit code 5. A lane that
+    prepares is not stuck: an engine that was never finished would be begun anew by each process to come.
 
     Args:
         lanes: of the loop.
@@ -69,6 +70,8 @@ class Keeper:
     def _keep(self) -> None:
         systemd.notify("READY=1")
         while not self._over.wait(self._period_s):
+            if any(lane.preparing for lane in self._lanes):
+                self.turned()
             idle = self._idle()
             for lane in self._lanes:
                 self._show(lane, stuck=idle > 1)

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from edgefusion.core.frames import Flag, FusedInfo
+from edgefusion.core.geometry import Size
 from edgefusion.ring.writer import Slot
 from runtime.fusion import Fusion
 from runtime.journal.snapshot import Snapshot
@@ -86,6 +87,9 @@ class Lane:
         timed: told the times of every published frame; must return at once.
         ranges: told where each stage begins and ends.
         monitor: of the registration, if it is watched.
+
+    Attributes:
+        preparing: an engine may be being built, since frames have another size: that may take minutes.
     """
 
     def __init__(
@@ -111,6 +115,7 @@ class Lane:
         self._duration_s = float("inf") if duration_s is None else duration_s
         self._monitor, self._looks = monitor, False
         self._start_ns: int | None = None
+        self.preparing = False
         deadlines = Deadlines(None if deadline_ms is None else round(deadline_ms * 1e6))
         self.statistics = Statistics(warm_up_s=warm_up_s, deadlines=deadlines)
 
@@ -207,7 +212,7 @@ class Lane:
         return round(sum(float(camera.get("copies", 0)) for camera in cameras) + self.fusion.copies + sinks, 3)
 
     def _take(self, moment: Moment, source_ns: tuple[int, int]) -> None:
-        slot = self.outputs.acquire(self.fusion.prepare(moment.visible, moment.thermal))
+        slot = self.outputs.acquire(self._prepare(moment))
         if slot is None:
             self.statistics.drops["no free slot"] += 1
             return
@@ -217,6 +222,13 @@ class Lane:
             slot.cancel()
             raise
         self._publish(moment, slot, source_ns, marks)
+
+    def _prepare(self, moment: Moment) -> Size:
+        self.preparing = True
+        try:
+            return self.fusion.prepare(moment.visible, moment.thermal)
+        finally:
+            self.preparing = False
 
     def _fuse(self, moment: Moment, slot: Slot) -> tuple[int, int, int, int]:
         """The stages into the slot; when each began, and the last one ended."""

@@ -45,5 +45,6 @@ def abandoned_on_error() -> Iterator[list[Lane]]:
 
 def _wait(lanes: Sequence[Lane], wake: threading.Condition) -> None:
     with wake:
-        due_s = [wait_s for lane in lanes if (wait_s := lane.moments.wait_s()) is not None]
+        waits_s = [lane.moments.wait_s() for lane in lanes if not lane.ended]
+        due_s = [wait_s for wait_s in waits_s if wait_s is not None]
         wake.wait(min([PATIENCE_S, *due_s]))

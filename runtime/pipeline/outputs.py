@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgefusion.core import rig
-from edgefusion.core.errors import RunError, UsageError
+from edgefusion.core.errors import UsageError
 from edgefusion.core.frames import FramePair, FusedInfo
 from edgefusion.core.geometry import Size
 from edgefusion.core.rig import RING
@@ -63,11 +63,13 @@ class Outputs:
     def prepare(self, size_px: Size) -> RingWriter:
         """The slots for frames of a size; an earlier size's are let go once nobody holds them.
 
+        A ring has frames of one size: that of an earlier size ends, and another one has its name.
+
         Raises:
             MachineError: the ring's name is taken, or there is no room for it.
-            RunError: the ring has frames of another size already.
         """
         if self._writer is None or self._writer.size_px != size_px:
+            self._end()
             self._writer = self._new_writer(size_px)
         return self._writer
 
@@ -80,8 +82,6 @@ class Outputs:
         ring = self._ring
         if ring is None:
             return RingWriter(None, size_px=size_px, slots=3 + held)
-        if self._writer:
-            raise RunError("frames of different sizes do not fit one ring", where=ring.to)
         return RingWriter(
             ring.to[len(RING) :],
             size_px=size_px,

@@ -46,6 +46,7 @@ class PairStream:
         stop: set to end every wait.
         frames: so many are taken; None for all.
         fps: pace like a camera of this rate and drop what comes late.
+        apart_ns: what the rig adds to the timestamps of visible frames, minus what it adds to those of thermal ones.
 
     Attributes:
         ended: nothing more will come.
@@ -54,9 +55,16 @@ class PairStream:
     """
 
     def __init__(
-        self, pairs: Iterable[FramePair], *, stop: threading.Event, frames: int | None = None, fps: float | None = None
+        self,
+        pairs: Iterable[FramePair],
+        *,
+        stop: threading.Event,
+        frames: int | None = None,
+        fps: float | None = None,
+        apart_ns: int = 0,
     ) -> None:
         self._pairs, self._left, self._number = iter(pairs), frames, 0
+        self._apart_ns = apart_ns
         self._first: FramePair | None = None
         self._pacer = Pacer(fps, stop) if fps else None
         self.since: Since = "receive" if fps is None else "exposure"
@@ -80,7 +88,7 @@ class PairStream:
         if due_ns is None:
             self.drops["late"] = self.drops.get("late", 0) + 1
             return None
-        age_ns = pair.visible.timestamp_ns - pair.thermal.timestamp_ns
+        age_ns = pair.visible.timestamp_ns - pair.thermal.timestamp_ns + self._apart_ns
         return Moment(pair.visible, pair.thermal, REGULAR, due_ns, thermal_age_ns=age_ns, name=pair.name)
 
     @property

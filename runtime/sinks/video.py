@@ -11,7 +11,7 @@ from runtime.sinks import Rgb
 
 
 class VideoSink:
-    """Opens the video at the first frame, whose size all others must have."""
+    """Opens the video at the first frame, whose size all others must have; it ends before one of another size."""
 
     wants_inputs = False
 
@@ -31,13 +31,18 @@ class VideoSink:
             self._shape = rgb.shape
             self._writer = VideoWriter(self._path, (rgb.shape[1], rgb.shape[0]), fps=self._fps)
         if rgb.shape != self._shape:
-            raise RunError("images of different sizes do not fit one video", remedy="give a folder as --output")
+            self.close()
+            raise RunError(
+                "images of different sizes do not fit one video, which ends before this one", where=self._path,
+                remedy="give a folder as --output",
+            )  # fmt: skip
         self._writer.write(rgb)
 
     def close(self) -> None:
         """Finish the file."""
-        if self._writer:
-            self._writer.close()
+        writer, self._writer = self._writer, None
+        if writer:
+            writer.close()
 
     def abandon(self) -> None:
         """Delete what was written."""

@@ -18,6 +18,9 @@ from runtime.sync.frame_queue import Held
 from runtime.sync.moments import Moment
 from runtime.sync.synchronizer import Synchronizer
 
+LOOK_S = 0.1
+"""How often a wait for the cameras looks whether the run is to stop: a signal wakes nobody."""
+
 Changed = Callable[[Side, State, str], None]
 """Told of a change: which camera, what it does now, and why."""
 
@@ -73,10 +76,15 @@ class Exchange:
         self.arrived: Arrived = unheard
         self.failure: Exception | None = None
 
-    def begin(self, timeout_s: float) -> None:
-        """Wait until each camera was opened, or could not be, or the time is over. From now on frames are expected."""
+    def begin(self, timeout_s: float, stop: threading.Event) -> None:
+        """Wait until each camera was opened, or could not be, or the time is over, or ``stop`` is set.
+
+        From now on frames are expected.
+        """
+        until_s = time.monotonic() + timeout_s
         with self._wake:
-            self._wake.wait_for(lambda: self.failure or all(known.tried for known in self.known.values()), timeout_s)
+            while not (self._tried or stop.is_set()) and (left_s := until_s - time.monotonic()) > 0:
+                self._wake.wait(min(left_s, LOOK_S))
             self._sync.started_ns = time.monotonic_ns()
         self._settle()
 
@@ -229,6 +237,11 @@ class Exchange:
             "clock_jumps": times.jumps,
             "reconnects": max(known.openings - 1, 0),
         }
+
+    @property
+    def _tried(self) -> bool:
+        """Whether each camera was opened, or could not be, or one cannot be used at all."""
+        return self.failure is not None or all(known.tried for known in self.known.values())
 
     def _delivers(self, side: Side) -> bool:
         """Whether it is open and thought to be well."""

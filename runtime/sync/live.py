@@ -28,6 +28,7 @@ class LiveRig:
     Args:
         settings: the rig.
         cameras: one for each side, not yet open; they are closed at the end.
+        stop: set to end the wait for both cameras on entering; None: nothing does.
         wake: notified when there may be a moment. Made with its default, re-entrant lock; several rigs may share it.
         changed: told of each change of a camera's state, and why; called in any thread, must return soon.
 
@@ -44,9 +45,10 @@ class LiveRig:
         cameras: dict[Side, Camera],
         *,
         wake: threading.Condition,
+        stop: threading.Event | None = None,
         changed: Changed = unheard,
     ) -> None:
-        self._cameras = cameras
+        self._cameras, self._stop = cameras, stop or threading.Event()
         self._exchange = Exchange(settings, wake=wake, changed=changed)
         self._threads = [
             CameraThread(side, cameras[side], receiver=self._exchange, settings=settings) for side in SIDES
@@ -56,7 +58,7 @@ class LiveRig:
         try:
             for thread in self._threads:
                 thread.start()
-            self._exchange.begin(OPEN_S)
+            self._exchange.begin(OPEN_S, self._stop)
             self._check()
         except BaseException:
             self.close()

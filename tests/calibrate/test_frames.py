@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drives import blocks, counts, day, named, night, pair_of
+from scenes import rig_toml
 
 from calibrate.frames.job import FramesSettings, Result, calibrate_frames
 from calibrate.frames.packed import Packing
@@ -18,9 +19,11 @@ from edgefusion.core.calibration import load_calibration
 from edgefusion.core.devices import find_device
 from edgefusion.core.errors import InputError, RecordingError, RunError
 from edgefusion.core.frames import FramePair
+from edgefusion.core.rig import Rig, load_rig
 from edgefusion.kernels.agc import AgcSpec
 from edgefusion.kernels.inputs import InputPacker
 from edgefusion.recordings.options import NamedRecording
+from edgefusion.recordings.recording import Recording
 from runtime.fusion import open_fusion
 
 
@@ -254,6 +257,21 @@ def test_an_interrupted_choice_leaves_nothing_behind(tmp_path: Path) -> None:
         choose(tmp_path / "set", named(look, 60))
     assert files(tmp_path / "set") == files(tmp_path / "before")
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_frames_are_paired_as_the_rig_says(tmp_path: Path) -> None:
+    asked: list[Rig | None] = []
+
+    def opened(rig: Rig | None = None) -> Recording:
+        asked.append(rig)
+        return named(day, 60).open()
+
+    path = tmp_path / "rig.toml"
+    path.write_text(rig_toml((0, 0)))
+    settings = FramesSettings(tmp_path / "set", rig_path=path, count=8, holdout_count=4)
+    calibrate_frames([NamedRecording("drive", opened)], settings)
+    assert asked
+    assert all(rig == load_rig(path) for rig in asked)
 
 
 def test_a_recording_that_shrinks_meanwhile_is_noticed(tmp_path: Path) -> None:

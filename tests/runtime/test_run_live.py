@@ -88,6 +88,40 @@ def test_a_signal_ends_it_soon_and_its_video_is_whole(
     assert ring_name not in ef.list_rings() or not read_status(ring_name).alive
 
 
+def without_visible(path: Path, **more: str) -> Path:
+    """A rig whose visible camera is not there."""
+    write_rig(path, **more)
+    path.write_text(path.read_text().replace('device = "simulated', 'device = "/dev/video97"  # "simulated', 1))
+    return path
+
+
+def test_a_run_that_is_stopped_before_its_first_frame_has_not_failed(
+    start: Start, tmp_path: Path, ring_name: str
+) -> None:
+    rig = without_visible(tmp_path / "front.toml", more=ring(ring_name))
+    process = start("--rig", rig, "--record", tmp_path / "run.json", "--json")
+    until(lambda: ring_name in ef.list_rings() and read_status(ring_name).status, process=process)
+    process.send_signal(signal.SIGTERM)
+    code, out, err = ended(process)
+    assert (code, out) == (0, "[]\n"), err
+    assert 'run rig=front state=ended why="no frame was fused: there is no record"' in err
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_a_rig_without_a_frame_does_not_take_the_record_of_the_others(
+    start: Start, tmp_path: Path, ring_name: str
+) -> None:
+    front = write_rig(tmp_path / "front.toml", name="front", more=ring(ring_name))
+    rear = without_visible(tmp_path / "rear.toml", name="rear")
+    process = start("--rig", front, "--rig", rear)
+    until_frames(ring_name, 10, process)
+    process.send_signal(signal.SIGINT)
+    code, out, err = ended(process)
+    assert code == 0, err
+    assert "frames of 64x48" in out
+    assert "rig=rear state=ended" in err
+
+
 def test_the_log_has_a_line_for_each_change_as_json(start: Start, tmp_path: Path) -> None:
     process = start("--rig", write_rig(tmp_path / "front.toml"), "--frames", 20, "--log", "json")
     code, _, err = ended(process)

@@ -25,7 +25,7 @@ class Drive:
 
 
 def named(look: Look, length: int, *, fps: float | None = 30.0, name: str = "drive") -> NamedRecording:
-    return NamedRecording(name, lambda: Drive(look, length, fps))
+    return NamedRecording(name, lambda rig=None: Drive(look, length, fps))
 
 
 def blocks(seed: int, top: int, dtype: type[np.uint8] | type[np.uint16] = np.uint8) -> Pixels:

@@ -18,10 +18,12 @@ from runtime.sync.live import LiveRig
 VISIBLE_PX, THERMAL_PX = (64, 48), (40, 32)
 
 
-def settings(fps: float = 60.0, thermal_fps: float | None = None, hold_s: float = 0.2, **policy: Any) -> rig.Rig:
-    visible = rig.Camera(size_px=VISIBLE_PX, format=PixelFormat.RGB24, fps=fps, buffers=8)
+def settings(
+    fps: float = 60.0, thermal_fps: float | None = None, hold_s: float = 0.2, buffers: int = 8, **policy: Any
+) -> rig.Rig:
+    visible = rig.Camera(size_px=VISIBLE_PX, format=PixelFormat.RGB24, fps=fps, buffers=buffers)
     thermal = rig.ThermalCamera(
-        size_px=THERMAL_PX, format=PixelFormat.Y16, bits=14, fps=thermal_fps or fps, buffers=8, hold_s=hold_s
+        size_px=THERMAL_PX, format=PixelFormat.Y16, bits=14, fps=thermal_fps or fps, buffers=buffers, hold_s=hold_s
     )
     registration = ((0.6, 0.0, 1.0), (0.0, 0.6, 1.0), (0.0, 0.0, 1.0))
     policy = {"lost_after_s": 0.4, "reconnect_s": 0.5, **policy}

@@ -12,13 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import Result
+from mcap.reader import make_reader
 from mcap.writer import CompressionType
 from mcaps import MS, START_NS, Said, image, pairs_said, picture, rewrite, write_drive, write_foxglove, write_ros
+from scenes import rig_toml
+from small_rigs import small_rig
 
 from edgefusion.core.errors import RecordingError, UsageError
 from edgefusion.core.frames import FramePair
 from edgefusion.recordings.images import read_visible
 from edgefusion.recordings.mcap import McapRecording
+from edgefusion.recordings.options import chosen_recordings
 from edgefusion.recordings.recording import locate, open_recording
 from edgefusion.recordings.video import VideoReader
 
@@ -93,6 +97,45 @@ def test_frames_are_paired_by_exposure_and_not_as_they_were_logged(tmp_path: Pat
     said = [each._replace(log_ns=each.stamp_ns + ("thermal" in each.topic) * 90 * MS) for each in pairs_said(12)]
     path = write_ros(tmp_path / "drive.mcap", sorted(said, key=lambda each: each.logged_ns))
     assert values(list(McapRecording(path))) == [(number, 1000 + number) for number in range(12)]
+
+
+def late_thermal(path: Path, count: int = 12) -> Path:
+    """A drive whose thermal frames are stamped 100 ms, three frames, after their exposure."""
+    return write_ros(path, [each._replace(stamp_ns=each.stamp_ns + ("thermal" in each.topic) * 100 * MS)
+                            for each in pairs_said(count)])  # fmt: skip
+
+
+def test_a_rig_says_how_late_a_camera_stamps_its_frames(tmp_path: Path) -> None:
+    path, rig = late_thermal(tmp_path / "drive.mcap"), small_rig(offsets_ns=(0, -100 * MS))
+    assert values(list(McapRecording(path))) == [(number + 3, 1000 + number) for number in range(9)]
+    pairs = list(McapRecording(path, rig=rig))
+    assert values(pairs) == [(number, 1000 + number) for number in range(12)]
+    assert pairs[0].thermal.timestamp_ns == START_NS + 102 * MS  # as it was recorded: to be read with a rig again
+    (named,) = chosen_recordings([path], [], [], intersect=False)
+    assert values(list(named.by(rig).open())) == values(pairs)
+    assert values(list(named.by(None).open())) == values(list(open_recording(path, path)))
+
+
+def test_a_rig_says_how_far_apart_the_frames_of_a_pair_may_be(tmp_path: Path) -> None:
+    said = [each._replace(stamp_ns=each.stamp_ns + ("thermal" in each.topic) * 40 * MS)
+            for each in pairs_said(9, fps=10)]  # fmt: skip
+    path = write_ros(tmp_path / "r.mcap", said)
+    assert len(list(McapRecording(path, rig=small_rig(tolerance_ms=45)))) == 9
+    with pytest.raises(RecordingError, match=r"within 41.5 ms; the nearest are 42.0 ms apart"):
+        list(McapRecording(path, rig=small_rig(tolerance_ms=41.5)))
+
+
+def test_a_run_with_the_rig_pairs_what_belongs_together(edgefusion: Call, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.mcap", tmp_path / "b.mcap"
+    rig = tmp_path / "rig.toml"
+    rig.write_text(rig_toml((0, 0)).replace('"GREY"', '"Y16"\ntime_offset_ns = -100_000_000'))
+    for recording, output in ((late_thermal(tmp_path / "drive.mcap"), first), (first, second)):
+        result = edgefusion("run", "--recording", recording, "--rig", rig, "--output", output, "--json")
+        assert result.exit_code == 0, result.output
+        with output.open("rb") as stream:
+            facts = [json.loads(message.data) for _, _, message in make_reader(stream).iter_messages(["/fused/info"])]
+        assert [each["visible_sequence"] for each in facts] == [each["thermal_sequence"] for each in facts]
+        assert [each["thermal_age_ms"] for each in facts] == [-2.0] * 12
 
 
 def test_log_time_counts_only_where_there_is_no_stamp(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from rings import SIZE, facts, heard, process, publish, whole
 
 from edgefusion import list_rings, read_status, subscribe
 from edgefusion.core.errors import InputError, MachineError, UsageError
-from edgefusion.ring import layout
+from edgefusion.ring import futex, layout
 from edgefusion.ring.writer import RingWriter
 
 
@@ -112,6 +112,21 @@ def test_the_ring_of_a_killed_writer_is_taken_over(name: str) -> None:
         publish(ring, 7)
         assert next(frames).rgb.shape == (48, 64, 3)
     assert name not in list_rings()
+
+
+def test_the_name_is_free_before_anybody_hears_of_the_end(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    monkeypatch.setattr(futex, "wake", lambda address: found.append(name in list_rings()))
+    RingWriter(name, size_px=SIZE).close()
+    assert found == [False]  # else who opens the ring again at once gets its last frames twice
+
+
+def test_nobody_reads_a_ring_that_is_closed(name: str) -> None:
+    ring = RingWriter(name, size_px=SIZE)
+    with subscribe(name):
+        assert len(ring.readers()) == 1
+        ring.close()
+        assert ring.readers() == ()
 
 
 def test_a_writer_that_is_only_stopped_keeps_its_name(name: str) -> None:

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from click.testing import Result
 from mcaps import MS, START_NS, Said, image, write_ros
+from small_rigs import small_rig
 
 from edgefusion.core.frames import Frame, PixelFormat
 from edgefusion.kernels.cpu import to_rgb
 from edgefusion.recordings.recording import locate, open_recording
 from edgefusion.recordings.video import VideoWriter
+from runtime.evaluate.clips import recorded
 
 Call = Callable[..., Result]
 WIDTH, HEIGHT = 96, 64
@@ -78,3 +80,13 @@ def test_the_topics_that_are_read_are_those_that_are_told(edgefusion: Call, path
     assert swapped.exit_code == 4
     assert "/camera, frame 0: thermal images in yuyv" in swapped.output
     assert evaluate(edgefusion, path, "--topics", "/camera,/thermal", "--frames", 4)["pairs"] == 4
+
+
+def test_a_rig_pairs_the_frames_of_a_clip_and_tells_what_is_kept_apart(path: Path) -> None:
+    """Visible frames are 33 ms apart, thermal ones 99."""
+    plain, early = (
+        recorded((path, path), intersect=False, rig=small_rig(offsets_ns=(0, offset_ms * MS))) for offset_ms in (0, 33)
+    )
+    assert [pair.visible.sequence for pair in plain.read()] == [3 * number for number in range(PAIRS)]
+    assert [pair.visible.sequence for pair in early.read()] == [3 * number + 1 for number in range(PAIRS)]
+    assert plain.digest() != early.digest()

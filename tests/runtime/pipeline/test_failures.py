@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
-from live_rigs import Live, settings
+from lanes import make_fusion
+from live_rigs import VISIBLE_PX, Live, settings
 
-from edgefusion.core.frames import DEGRADED, REGULAR, Flag
+import edgefusion as ef
+from edgefusion.core.frames import DEGRADED, REGULAR, Flag, Frame
+from edgefusion.core.geometry import Size
+from edgefusion.recordings.pairing import Side
+from edgefusion.recordings.video import VideoReader
 from runtime.capture.faults import Fault
 
 ENOUGH = 40
+TALL_PX = (64, 96)
+"""A camera of this size that changes its format is as high as an engine must be."""
 
 
 def stretches(flags: list[Flag]) -> list[Flag]:
@@ -101,7 +113,32 @@ def test_a_closed_shutter_is_marked_stale() -> None:
     run.accounted()
 
 
-def test_frames_that_come_late_are_dropped_and_never_queued() -> None:
+def test_a_loop_that_is_late_drops_the_oldest_frames_and_queues_none() -> None:
+    """Fusing takes the time of four frames, and the cameras have buffers for a queue of thirty."""
+    given, newest, behind = settings(buffers=32), {"visible": 0, "thermal": 0}, []
+    fusion = make_fusion(given.registration_for)
+    prepare, execute = fusion.prepare, fusion.execute
+
+    def taken(visible: Frame | None, thermal: Frame | None) -> Size:
+        if visible is not None:
+            behind.append(newest["visible"] - visible.sequence)
+        return prepare(visible, thermal)
+
+    def slow() -> None:
+        time.sleep(4 / 60)
+        execute()
+
+    fusion.execute = slow  # type: ignore[method-assign]
+    run = Live(given=given, fusion=fusion, until=lambda run: len(run.flags) >= ENOUGH)
+    fusion.prepare = taken  # type: ignore[method-assign]
+    run.rig.tell(lambda side, sequence, now_ns: newest.update({side: sequence}))
+    run.go()
+    assert run.rig.drops["visible late"] > ENOUGH
+    assert np.median(behind[-ENOUGH // 2 :]) <= 4
+    run.accounted()
+
+
+def test_a_frame_that_comes_late_holds_nothing_up() -> None:
     run = Live(
         {"visible": [Fault("delay", at_frame=30, frames=1, by_s=0.5)]}, until=lambda run: len(run.flags) > 2 * ENOUGH
     )
@@ -160,4 +197,60 @@ def test_a_slow_thermal_camera_is_held_marked_and_aged() -> None:
     assert Flag.STALE in run.flags
     assert REGULAR in run.flags
     assert not any(flags & DEGRADED for flags in run.flags[ENOUGH:])
+    run.accounted()
+
+
+@contextmanager
+def subscribed(name: str) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
+    """What a reader gets that began before the run and goes on until its end: number and shape of each frame."""
+    got: list[tuple[int, tuple[int, ...]]] = []
+    with ef.subscribe(name, timeout_s=20, every=True, lease=False) as frames:
+
+        def read() -> None:
+            got.extend((frame.frame_id, frame.rgb.shape) for frame in frames)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            yield got
+        finally:
+            frames.close()
+            reader.join()
+
+
+def changes_format(side: Side, ring_name: str, *others: str) -> tuple[Live, list[tuple[int, tuple[int, ...]]]]:
+    """A run whose camera's frames become half as high, and later what they were; its ring begins with another size."""
+    given = settings()
+    tall = given.visible.model_copy(update={"size_px": TALL_PX})
+    run = Live(
+        {side: [Fault("format", at_frame=20, frames=40)]},
+        given=given.model_copy(update={"visible": tall}),
+        outputs=(f"ring:{ring_name}", *others),
+        until=lambda run: run.cameras[side].frames_in > 80 and run.flags[-10:] == [REGULAR] * 10,
+    )
+    run.lane.outputs.prepare(VISIBLE_PX)  # the run does so before the cameras are open, with what rig.toml says
+    with subscribed(ring_name) as got:
+        run.go()
+    return run, got
+
+
+def test_a_visible_camera_that_changes_its_size_goes_on_in_a_new_ring(ring_name: str, tmp_path: Path) -> None:
+    video = tmp_path / "fused.mp4"
+    run, got = changes_format("visible", ring_name, str(video))
+    heights = [height for height, _ in itertools.groupby(shape[0] for _, shape in got)]
+    assert heights == [TALL_PX[1], TALL_PX[1] // 2, TALL_PX[1]]
+    numbers = [number for number, _ in got]
+    assert numbers == sorted(set(numbers))
+    assert run.rig.status()["cameras"]["visible"]["reconnects"] == 2
+    assert [(to, "different sizes" in str(error)) for to, error in run.failed] == [(str(video), True)]
+    assert VideoReader(video, "visible").size_px == TALL_PX
+    assert ring_name not in ef.list_rings()
+    run.accounted()
+
+
+def test_a_thermal_camera_that_changes_its_size_leaves_the_ring_as_it_is(ring_name: str) -> None:
+    run, got = changes_format("thermal", ring_name)
+    assert {shape for _, shape in got} == {(TALL_PX[1], TALL_PX[0], 3)}
+    assert [number for number, _ in got] == sorted({number for number, _ in got})
+    assert run.rig.status()["cameras"]["thermal"]["reconnects"] == 2
     run.accounted()

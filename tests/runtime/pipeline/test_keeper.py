@@ -5,10 +5,12 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from lanes import Run, pairs
+from lanes import Run, make_fusion, pairs
 from waiting import until
 
 from edgefusion.core.errors import RunError
+from edgefusion.core.frames import Frame
+from edgefusion.core.geometry import Size
 from runtime.pipeline.keeper import Keeper
 
 
@@ -16,7 +18,7 @@ class Lane(SimpleNamespace):
     """What the keeper asks of a lane."""
 
     def __init__(self) -> None:
-        self.name, self.state = "front", "running"
+        self.name, self.state, self.preparing = "front", "running", False
         self.statistics = SimpleNamespace(frames=1, fps=30.0)
         self.shown: list[dict] = []
         self.closed = threading.Event()
@@ -71,6 +73,31 @@ def test_before_the_first_turn_nothing_counts_as_stuck() -> None:
     with Keeper([lane], {}, watchdog_s=0.01, period_s=0.01, end=ended.set):
         until(lambda: len(lane.shown) > 20, 20)
     assert not ended.is_set()
+
+
+def test_a_lane_that_prepares_may_take_any_time_and_is_watched_again_afterwards() -> None:
+    lane, ended = Lane(), threading.Event()
+    with Keeper([lane], {}, watchdog_s=0.2, period_s=0.01, end=ended.set) as keeper:
+        lane.preparing = True
+        keeper.turned()
+        assert not ended.wait(1.0)
+        assert {shown["state"] for shown in lane.shown} == {"running"}
+        lane.preparing = False
+        assert ended.wait(20)
+
+
+def test_a_lane_prepares_while_it_makes_ready_for_frames_of_another_size() -> None:
+    fusion = make_fusion()
+    prepare, seen = fusion.prepare, []
+
+    def watched(visible: Frame | None, thermal: Frame | None) -> Size:
+        seen.append(run.lane.preparing)
+        return prepare(visible, thermal)
+
+    fusion.prepare = watched  # type: ignore[method-assign]
+    run = Run(pairs(2), fusion=fusion)
+    run.go()
+    assert (seen, run.lane.preparing) == ([True, True], False)
 
 
 def test_without_a_watchdog_a_turn_may_take_any_time() -> None:

@@ -13,6 +13,7 @@ from scenes import noise_pair
 from edgefusion.core.errors import RunError
 from edgefusion.core.frames import FramePair, PixelFormat
 from edgefusion.recordings.images import read_visible
+from edgefusion.recordings.video import VideoReader
 from runtime.pipeline.statistics import STAGES, WARM_UP_FRAMES
 
 
@@ -109,6 +110,15 @@ def test_a_failing_source_leaves_no_unfinished_video(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="the camera broke"):
         Run(failing(), outputs=(str(tmp_path / "out.mp4"),)).go()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_ends_before_frames_of_another_size_and_is_whole(tmp_path: Path) -> None:
+    other = noise_pair(PixelFormat.RGB24, PixelFormat.GREY, ((70, 50), (70, 50)))
+    path = tmp_path / "out.mp4"
+    with pytest.raises(RunError, match=f"{path}: images of different sizes do not fit one video, which ends before"):
+        Run([*pairs(3), other, *pairs(9)], outputs=(str(path),)).go()
+    assert len(list(VideoReader(path, "visible"))) == 3
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_recording_waits_for_its_outputs_and_loses_nothing(tmp_path: Path) -> None:

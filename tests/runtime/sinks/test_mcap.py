@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from mcap.reader import make_reader
 from mcaps import foxglove, write_drive
 from PIL import Image
 
-from edgefusion.core.errors import UsageError
+from edgefusion.core.errors import RecordingError, UsageError
 from edgefusion.core.frames import REGULAR, Flag, Frame, FramePair, FusedInfo, PixelFormat
 from edgefusion.recordings.mcap import McapRecording
 from edgefusion.recordings.mcap_writer import RAW_TOPICS
@@ -110,6 +111,19 @@ def test_what_is_abandoned_keeps_its_frames(tmp_path: Path) -> None:
     sink = open_sink(str(tmp_path / "empty.mcap"), fps=30)
     sink.abandon()
     assert not (tmp_path / "empty.mcap").exists()
+
+
+def test_frames_of_another_size_are_written_and_said_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "fused.mcap"
+    sink = open_sink(str(path), fps=30)
+    half = Frame(np.zeros((24, 64, 2), np.uint8), PixelFormat.YUYV, 1_000_000, "monotonic", 11)
+    sink.write(RGB, info(0), inputs(0))
+    sink.write(RGB[:24], info(1), replace(inputs(1), visible=half))
+    sink.close()
+    assert [picture.shape for picture in fused(path)] == [(48, 64, 3), (24, 64, 3)]
+    assert len(messages(path, VISIBLE)) == 2
+    with pytest.raises(RecordingError, match="it is YUYV 64x24, those before it YUYV 64x48"):
+        list(McapRecording(path))
 
 
 def test_a_run_becomes_a_recording_that_runs_again(edgefusion, tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from scripted_camera import ScriptedCamera
 from small_rigs import SIZE, small_frame, small_rig
+from waiting import until
 
 from edgefusion.core.errors import EdgeFusionError, InputError, MachineError, RigError
-from edgefusion.core.frames import REGULAR, Flag
+from edgefusion.core.frames import REGULAR, Flag, Form
 from edgefusion.core.rig import Rig
 from edgefusion.recordings.pairing import SIDES, Side
 from runtime.capture.base import CameraLostError, StreamEndError
+from runtime.sync import live as live_module
 from runtime.sync.cameras import JOIN_S, State
 from runtime.sync.exchange import Exchange
 from runtime.sync.live import LiveRig
@@ -242,6 +244,25 @@ def test_a_fault_in_a_camera_class_reaches_whoever_asks_for_moments() -> None:
         live(ScriptedCamera("visible", script={5: fault}), ScriptedCamera("thermal")) as rig,
     ):
         list(moments(rig))
+
+
+def test_a_stop_is_heeded_while_a_camera_is_being_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "OPEN_S", 2 * PATIENCE_S)
+    opening, opened, stop = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(ScriptedCamera):
+        def open(self) -> Form:
+            opening.set()
+            opened.wait(PATIENCE_S)
+            return super().open()
+
+    cameras: dict[Side, ScriptedCamera] = {"visible": Slow("visible"), "thermal": ScriptedCamera("thermal")}
+    rig = LiveRig(small_rig(), dict(cameras), wake=threading.Condition(), stop=stop)
+    threading.Thread(target=lambda: (opening.wait(), stop.set())).start()
+    with rig:
+        assert (cameras["visible"].opened, rig.state) == (0, "starting")
+    opened.set()
+    until(lambda: cameras["visible"].closed)
 
 
 def test_next_returns_at_once_unless_asked_to_wait_and_says_how_long_nothing_will_come() -> None:

@@ -9,7 +9,7 @@ import pytest
 from devices import HDMI, PLANAR, SIZE, VISIBLE, opened, path_of, push, take, wait_for
 
 from edgefusion.core import rig
-from edgefusion.core.errors import MachineError
+from edgefusion.core.errors import MachineError, RunError
 from edgefusion.core.frames import FusedInfo, PixelFormat
 from runtime.capture.base import CameraLostError
 from runtime.capture.v4l2 import list_devices
@@ -48,6 +48,14 @@ def test_what_is_written_to_an_output_comes_out() -> None:
         sink.close()
         push(HDMI, loop_video=False)
     sink.abandon()  # a second end is nothing
+
+
+def test_an_output_takes_frames_of_one_size() -> None:
+    sink, info = V4l2Sink(path_of(HDMI, "out")), FusedInfo(0, 0, "monotonic", 0, 0)
+    sink.write(np.zeros((720, 1280, 3), np.uint8), info, None)
+    with pytest.raises(RunError, match="images of different sizes do not fit one device"):
+        sink.write(np.zeros((480, 640, 3), np.uint8), info, None)
+    sink.close()
 
 
 def test_a_sink_needs_an_output() -> None:
