@@ -52,9 +52,11 @@ def mean_w(record: RunRecord) -> float | None:
 
 
 def _mean_w(meter: Meter) -> float | None:
+    """Of the total; None where it was not measured, such as a sum that lacks one of its rails."""
     means = {rail.name: rail.mean_mw for rail in meter.rails}
-    known = [means[name] for name in meter.total_rails if name in means]
-    return sum(known) / 1e3 if known else None
+    if meter.joules is None or not means.keys() >= set(meter.total_rails):
+        return None
+    return sum(means[name] for name in meter.total_rails) / 1e3
 
 
 def seconds_of(record: RunRecord) -> list[Second]:
