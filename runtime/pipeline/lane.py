@@ -183,6 +183,7 @@ class Lane:
             warm_up=statistics.warm_up_frames,
             warm_up_s=statistics.warm_up_seconds,
             seconds=max(statistics.seconds - statistics.warm_up_seconds, 0.0),
+            last_ns=statistics.intervals.last_ns,
             size_px=statistics.size_px,
             stages={name: histogram.copy() for name, histogram in statistics.stages.items()},
             intervals=statistics.intervals.histogram.copy(),

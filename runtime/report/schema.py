@@ -224,7 +224,7 @@ class RunRecord(Part):
     width: NonNegativeInt
     height: NonNegativeInt
     paced_fps: NonNegativeFloat | None
-    seconds: NonNegativeFloat = Field(description="wall clock after warm-up, first to last counted frame")
+    seconds: NonNegativeFloat = Field(description="wall clock after warm-up, time without frames included")
     warm_up_s: NonNegativeFloat
     fps: NonNegativeFloat
     fusion_fps: NonNegativeFloat | None = Field(description="1 / (median pack + execute + unpack)")
