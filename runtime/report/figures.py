@@ -76,6 +76,11 @@ def _sum_w(second: Second, names: list[str]) -> float | None:
     return sum(second.rails_mw[name][1] for name in names) / 1e3
 
 
+def unpaced(record: RunRecord) -> str:
+    """How fast frames come where no pace was asked for."""
+    return "at the cameras' own rate" if record.counts.cameras else "as fast as it can"
+
+
 def throttles(record: RunRecord) -> dict[str, int] | None:
     """Events by counter at the end; None where no counter was read."""
     last = [second.throttled for second in seconds_of(record) if second.throttled]
