@@ -80,6 +80,32 @@ def test_a_journal_that_was_cut_anywhere_is_read_or_refused(journal: Path) -> No
             assert load_record(journal).counts.published % 30 == 0
 
 
+@pytest.mark.parametrize("warm_up", [60, 1800, 1810])
+def test_a_run_killed_between_the_step_that_ends_warm_up_and_its_checkpoint_ends_before(
+    warm_up: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("journals.WARM_UP", warm_up)
+    path, run = tmp_path / "run.jsonl", Rehearsal()
+    recording, places = run.recording(path), list[int]()
+    for _ in range(warm_up // 30 + 4):
+        run.drive(1)
+        recording.step()
+        places.append(path.stat().st_size)
+    recording.close()
+    whole = load_record(path)
+    assert (whole.counts.warm_up, whole.counts.published) == (warm_up, len(places) * 30)
+    content = path.read_bytes()
+    at = warm_up // 30  # the step in which the first frame after warm-up comes
+    step, checkpoint = content[places[at - 1] : places[at]].splitlines(keepends=True)
+    assert checkpoint.startswith(b'{"kind":"checkpoint"')
+    path.write_bytes(content[: places[at - 1]] + step)
+    record = load_record(path)
+    assert (record.counts.warm_up, record.counts.published) == (0, at * 30)
+    assert record.timeline is not None
+    assert len(record.timeline.seconds) == at
+    assert record.remarks[0] == f"the run was killed, or the machine stopped: these are its first {at} s"
+
+
 def test_a_journal_that_is_still_written_says_so(tmp_path: Path) -> None:
     run = Rehearsal()
     recording = run.recording(tmp_path / "run.jsonl")
