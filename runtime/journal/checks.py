@@ -57,6 +57,8 @@ def _frames(record: RunRecord) -> Iterator[str]:
         yield f"{counts.published} frames less {counts.warm_up} of warm-up, and {counted} latencies"
     if abs(record.fps * record.seconds - counted) > 1 + ROUNDING * counted:
         yield f"{record.fps:g} fps for {record.seconds:g} s, and {counted} frames"
+    if not record.width or not record.height:
+        yield f"frames of {record.width}x{record.height}"
     for cause, count in counts.flagged.items():
         if count > counts.published:
             yield f"{count} of {counts.published} frames flagged {cause}"

@@ -145,7 +145,7 @@ def _lines(path: Path) -> Iterator[tuple[int, Line]]:
 
 def _parsed(text: bytes, path: Path, number: int) -> Line:
     try:
-        return LINES.validate_json(text)
+        return LINES.validate_json(text, strict=True)
     except ValidationError as error:
         raise _damaged(path, number, first_mistake(error)) from error
 

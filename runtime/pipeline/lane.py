@@ -260,8 +260,8 @@ class Lane:
         self._ranges.begin("publish")
         published_ns = slot.publish(info)
         self._ranges.end()
-        statistics.count(info, published_ns - moment.exposure_ns, published_ns=published_ns, lost=self._lost)
         statistics.size_px = self.fusion.size_px
+        statistics.count(info, published_ns - moment.exposure_ns, published_ns=published_ns, lost=self._lost)
         self._observe(moment, slot, statistics)
         offered_ns = time.monotonic_ns()
         self._ranges.begin("sink")

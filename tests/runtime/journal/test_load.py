@@ -247,6 +247,10 @@ def other_meter(raw: Raw) -> None:
     raw["energy"]["meter"] = "rapl"
 
 
+def stage_named_skew(raw: Raw) -> None:
+    raw["latency"]["stages"]["skew"] = raw["latency"]["stages"]["pack"]
+
+
 EDITS: dict[str, tuple[Callable[[Raw], None], str]] = {
     "zero frames": (no_frames, "no frame was published"),
     "clock": (back, "the clock goes backwards, from 5 s to 4 s"),
@@ -301,6 +305,25 @@ EDITS: dict[str, tuple[Callable[[Raw], None], str]] = {
     "not a number": (put("fps", value=float("nan")), "fps: Input should be a finite number"),
     "unknown field": (put("verdict", value="fast"), "verdict: Extra inputs are not permitted"),
     "state": (put("state", value="great"), "state"),
+    "a number as text": (put("fps", value="30"), "fps: Input should be a valid number"),
+    "a count that is true": (put("counts", "warm_up", value=True), "counts.warm_up: Input should be a valid integer"),
+    "width": (put("width", value=0), "frames of 0x480"),
+    "height": (put("height", value=0), "frames of 640x0"),
+    "a stage like a figure": (stage_named_skew, "latency.stages.skew"),
+    "a huge latency": (put("latency", "published", "max_ms", value=1e305), "latency.published.max_ms"),
+    "a huge mean": (put("latency", "published", "mean_ms", value=1e305), "latency.published.mean_ms"),
+    "a huge count": (put("latency", "published", "count", value=10**20), "latency.published.count"),
+    "a huge bucket": (put("latency", "published", "counts", "900", value=10**20), "latency.published.counts.900"),
+    "a huge deadline": (put("latency", "deadline_ms", value=1e305), "latency.deadline_ms"),
+    "a percentile of another name": (
+        put("latency", "published", "percentiles_ms", "foo", value=None),
+        "latency.published.percentiles_ms.foo",
+    ),
+    "hotter than the sun": (put("timeline", "seconds", 3, "temperatures_c", "tj", value=9999.0), "temperatures_c.tj"),
+    "colder than nothing": (put("timeline", "seconds", 3, "temperatures_c", "tj", value=-1e308), "temperatures_c.tj"),
+    "negative throttling": (put("timeline", "seconds", 3, "throttled", "oc1", value=-5), "throttled.oc1"),
+    "more stolen than there is": (put("timeline", "seconds", 3, "steal", value=7.0), "steal"),
+    "half a pair of a letter": (put("rig", value="\ud800"), "run.json"),
 }
 
 
