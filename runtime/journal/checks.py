@@ -17,6 +17,8 @@ BUCKET = 0.012
 """A bucket is 1.09 % wide."""
 FUSION = ("pack", "execute", "unpack")
 """What ``fusion_fps`` is made of."""
+SLACK_S = 2.0
+"""Clocks are read one after the other, by threads that may have to wait."""
 SHOWN = 3
 """So many contradictions are told; one is enough to refuse."""
 
@@ -52,13 +54,17 @@ def _contradictions(record: RunRecord) -> Iterator[str]:
 
 
 def _frames(record: RunRecord) -> Iterator[str]:
-    counts, counted = record.counts, record.latency.published.count
+    counts, latency, counted = record.counts, record.latency, record.latency.published.count
     if counts.published - counts.warm_up != counted:
         yield f"{counts.published} frames less {counts.warm_up} of warm-up, and {counted} latencies"
     if abs(record.fps * record.seconds - counted) > 1 + ROUNDING * counted:
         yield f"{record.fps:g} fps for {record.seconds:g} s, and {counted} frames"
     if not record.width or not record.height:
         yield f"frames of {record.width}x{record.height}"
+    # the first interval may have begun before warm-up was over, and the last frame may be newer than the clock
+    ends_ms = 2 * ((latency.interval.max_ms if latency.interval else None) or 0.0)
+    if _intervals_s(record) - ends_ms / 1e3 > record.seconds * (1 + ROUNDING) + SLACK_S:
+        yield f"{record.seconds:g} s after warm-up, and intervals of {_intervals_s(record):g} s"
     for cause, count in counts.flagged.items():
         if count > counts.published:
             yield f"{count} of {counts.published} frames flagged {cause}"
@@ -74,6 +80,12 @@ def _latency(record: RunRecord) -> Iterator[str]:
         if histogram.count > most and name != "skew":  # of pairs, those included that were dropped later
             yield f"latency of {name}: {histogram.count} durations of {latency.published.count} frames"
     yield from _derived(latency, record.fusion_fps)
+
+
+def _intervals_s(record: RunRecord) -> float:
+    """From the last frame of warm-up to the last of all: what lies between the first and the last interval."""
+    intervals = record.latency.interval
+    return (intervals.mean_ms or 0.0) * intervals.count / 1e3 if intervals else 0.0
 
 
 def _slack(record: RunRecord) -> int:
@@ -199,8 +211,8 @@ def _timeline(timeline: Timeline, record: RunRecord) -> Iterator[str]:
     if dropped != sum(counts.dropped.values()):
         yield f"{dropped} dropped on the timeline, and {sum(counts.dropped.values())} by cause"
     end_s = seconds[-1].t_s if seconds else 0.0
-    if record.seconds > end_s + 2 * timeline.step_s + ROUNDING * end_s:
-        yield f"{record.seconds:g} s after warm-up, and a timeline of {end_s:g} s"
+    if record.warm_up_s + record.seconds > end_s + 2 * timeline.step_s + ROUNDING * end_s:
+        yield f"{record.seconds:g} s after {record.warm_up_s:g} s of warm-up, and a timeline of {end_s:g} s"
 
 
 def _near(a: float | None, b: float | None, relative: float = BUCKET) -> bool:

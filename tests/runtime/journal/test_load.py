@@ -251,6 +251,10 @@ def stage_named_skew(raw: Raw) -> None:
     raw["latency"]["stages"]["skew"] = raw["latency"]["stages"]["pack"]
 
 
+def ten_times_as_fast(raw: Raw) -> None:
+    raw |= {"fps": raw["fps"] * 10, "seconds": raw["seconds"] / 10}
+
+
 EDITS: dict[str, tuple[Callable[[Raw], None], str]] = {
     "zero frames": (no_frames, "no frame was published"),
     "clock": (back, "the clock goes backwards, from 5 s to 4 s"),
@@ -323,6 +327,8 @@ EDITS: dict[str, tuple[Callable[[Raw], None], str]] = {
     "colder than nothing": (put("timeline", "seconds", 3, "temperatures_c", "tj", value=-1e308), "temperatures_c.tj"),
     "negative throttling": (put("timeline", "seconds", 3, "throttled", "oc1", value=-5), "throttled.oc1"),
     "more stolen than there is": (put("timeline", "seconds", 3, "steal", value=7.0), "steal"),
+    "ten times as fast": (ten_times_as_fast, "3.98333 s after warm-up, and intervals of 39.8333 s"),
+    "warm-up of an hour": (put("warm_up_s", value=3600.0), "39.8333 s after 3600 s of warm-up, and a timeline of 40"),
     "half a pair of a letter": (put("rig", value="\ud800"), "run.json"),
 }
 
