@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 from scipy.special import stdtrit
 
-from runtime.power.rails import SCOPES
+from runtime.power.rails import LEAST_COVERAGE, SCOPES
 from runtime.report import schema
 
-LEAST_COVERAGE = 0.9
-"""A meter that measured less of the run says nothing about its frames; what a better one missed counts at its mean."""
 PARTS = ("GPU board", "package")
 """Neither holds the other: together they are most of what a desktop draws."""
 LEAST_BLOCKS = 5

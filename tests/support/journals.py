@@ -168,6 +168,7 @@ class LongRehearsal(Rehearsal):
             for name, each in self._stages.items():
                 each.merge(drawn.stages[name])
             self._deadlines.misses += drawn.deadline_misses
+            self._deadlines.longest_streak = max(self._deadlines.longest_streak, drawn.longest_streak)
             self._frames += drawn.published.count
         self.elapsed_s += seconds
         self.now_ns += seconds * 1_000_000_000
