@@ -170,17 +170,17 @@ class LatencyHistogram:
 
 
 class Intervals:
-    """Times between published frames."""
+    """Times between published frames; ``last_ns`` is when the last one was."""
 
     def __init__(self) -> None:
         self.histogram = LatencyHistogram()
-        self._last_ns: int | None = None
+        self.last_ns: int | None = None
 
     def published(self, timestamp_ns: int) -> None:
         """A frame was published, by a clock that does not go back."""
-        if self._last_ns is not None:
-            self.histogram.add(timestamp_ns - self._last_ns)
-        self._last_ns = timestamp_ns
+        if self.last_ns is not None:
+            self.histogram.add(timestamp_ns - self.last_ns)
+        self.last_ns = timestamp_ns
 
     def clear(self) -> None:
         """Forget the intervals so far; the next one counts from the last frame."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SIMULATED_FRAMES = 300
 LIVE_FPS = 30.0
+"""Of videos of a camera that goes at its own rate: they are begun before it is open."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Source:
         registration: of the two cameras.
         bits: significant bits of a Y16 reading.
         fps: of videos made of it.
+        asked_fps: what its visible camera was asked for; None: its own rate.
         stills: unrelated pictures, not a stream.
         live: cameras, which wait for nobody.
         forms: what the first frames will be; None if there are none.
@@ -69,6 +71,7 @@ class Source:
     outputs: tuple[Output, ...] = ()
     tell: Callable[[Arrived], None] = unheard
     drift: Drift | None = None
+    asked_fps: float | None = None
 
 
 def open_sources(settings: RunSettings, *, stop: threading.Event, wake: threading.Condition) -> list[Source]:
@@ -166,6 +169,7 @@ def _live_source(rig: Rig, settings: RunSettings, stop: threading.Event, wake: t
         outputs=rig.outputs,
         tell=moments.tell,
         drift=rig.drift if rig.drift.watch else None,
+        asked_fps=rig.visible.fps,
     )
 
 

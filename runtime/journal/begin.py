@@ -85,7 +85,7 @@ def _header(
         outputs=outputs,
         bundle=bundle.manifest.name,
         student=bundle.manifest.student.arch,
-        paced_fps=source.fps if source.live else paced_fps,
+        paced_fps=source.asked_fps if source.live else paced_fps,
         since=lane.moments.since,
         deadline_ms=None if deadline_ns is None else deadline_ns / 1e6,
         engine=_engine(built, bundle, thorough=thorough),

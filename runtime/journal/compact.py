@@ -84,10 +84,15 @@ def read_journal(path: Path) -> RunRecord:
 
 @dataclass
 class _Journal:
-    """What was read so far: the last checkpoint, and the steps after it."""
+    """What was read so far: the last checkpoint, and the steps after it.
+
+    ``restarted`` are those from the one in which warm-up ended: how many frames it was, the checkpoint that follows
+    tells. Where that was not written any more, the run is known up to the step before.
+    """
 
     checkpoint: Checkpoint | None = None
     later: list[Step] = field(default_factory=list)
+    restarted: list[Step] = field(default_factory=list)
     end: End | None = None
     timeline: TimelineMaker = field(default_factory=TimelineMaker)
 
@@ -95,18 +100,33 @@ class _Journal:
         if self.end is not None:
             raise InputError("more after the end", where=where)
         if isinstance(line, Step):
-            if line.second.t_s <= self.timeline.end_s:
-                raise InputError(
-                    f"the clock goes backwards, from {self.timeline.end_s:g} s to {line.second.t_s:g} s",
-                    where=where,
-                    remedy="the journal was edited, or is of two runs: record again",
-                )
-            self.timeline.add(line)
-            self.later.append(line)
+            self._take_step(line, where)
         elif isinstance(line, Checkpoint):
-            self.checkpoint, self.later = line, []
+            for step in self.restarted:
+                self.timeline.add(step)
+            self.checkpoint, self.later, self.restarted = line, [], []
         elif isinstance(line, End):
             self.end = line
+
+    def _take_step(self, step: Step, where: str) -> None:
+        end_s = self.restarted[-1].second.t_s if self.restarted else self.timeline.end_s
+        if step.second.t_s <= end_s:
+            raise InputError(
+                f"the clock goes backwards, from {end_s:g} s to {step.second.t_s:g} s",
+                where=where,
+                remedy="the journal was edited, or is of two runs: record again",
+            )
+        if self.restarted or _ends_warm_up(step, self.later[-1] if self.later else self.checkpoint):
+            self.restarted.append(step)
+        else:
+            self.timeline.add(step)
+            self.later.append(step)
+
+
+def _ends_warm_up(step: Step, before: Step | Checkpoint | None) -> bool:
+    """Whether time counts anew in this step, or it has frames without a latency: those of warm-up."""
+    counted = sum(step.latency.counts.values())
+    return before is not None and (step.seconds < before.seconds or counted < step.second.frames)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Line]]:
@@ -125,7 +145,7 @@ def _lines(path: Path) -> Iterator[tuple[int, Line]]:
 
 def _parsed(text: bytes, path: Path, number: int) -> Line:
     try:
-        return LINES.validate_json(text)
+        return LINES.validate_json(text, strict=True)
     except ValidationError as error:
         raise _damaged(path, number, first_mistake(error)) from error
 

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, TypeAdapter
+from pydantic import Field, PositiveFloat, TypeAdapter
 
 from runtime.latency import BUCKETS, LatencyHistogram
-from runtime.report.schema import SCHEMA, Counts, Energy, Engine, Latency, Meter, Part, Second, Since, Software, State
+from runtime.report.schema import (
+    SCHEMA,
+    Amount,
+    Count,
+    Counts,
+    Energy,
+    Engine,
+    Latency,
+    Meter,
+    Part,
+    Second,
+    Since,
+    Software,
+    State,
+)
 
 
 class Header(Part):
@@ -22,9 +36,9 @@ class Header(Part):
     outputs: list[str]
     bundle: str
     student: str
-    paced_fps: NonNegativeFloat | None
+    paced_fps: Amount | None
     since: Since
-    deadline_ms: NonNegativeFloat | None = None
+    deadline_ms: Amount | None = None
     engine: Engine
     software: Software
     quality: dict[str, Any] = Field(default={})
@@ -34,9 +48,9 @@ class Header(Part):
 class Added(Part):
     """Durations that a histogram has counted since the step before."""
 
-    mean_ms: NonNegativeFloat | None = None
-    max_ms: NonNegativeFloat | None = None
-    counts: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], NonNegativeInt] = Field(default={})
+    mean_ms: Amount | None = None
+    max_ms: Amount | None = None
+    counts: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], Count] = Field(default={})
 
     @classmethod
     def of(cls, histogram: LatencyHistogram) -> Added:
@@ -62,10 +76,10 @@ class Step(Part):
     kind: Literal["step"] = "step"
     step_s: PositiveFloat
     second: Second
-    seconds: NonNegativeFloat
-    dropped: dict[str, NonNegativeInt] = Field(default={})
-    misses: NonNegativeInt = 0
-    streak: NonNegativeInt = 0
+    seconds: Amount
+    dropped: dict[str, Count] = Field(default={})
+    misses: Count = 0
+    streak: Count = 0
     latency: Added = Field(default=Added())
 
 
@@ -73,11 +87,11 @@ class Checkpoint(Part):
     """Everything since the start; on the disk when the next line is written."""
 
     kind: Literal["checkpoint"] = "checkpoint"
-    t_s: NonNegativeFloat
-    warm_up_s: NonNegativeFloat
-    seconds: NonNegativeFloat
-    width: NonNegativeInt
-    height: NonNegativeInt
+    t_s: Amount
+    warm_up_s: Amount
+    seconds: Amount
+    width: Count
+    height: Count
     counts: Counts
     latency: Latency
     meters: list[Meter] = Field(default=[])

@@ -26,10 +26,10 @@ def load_record(path: Path) -> RunRecord:
     """
     if _is_journal(path):
         return read_journal(path)
-    raw = _read(path)
-    _check_schema(raw, path)
+    text = _read(path)
+    _check_schema(_parsed(text, path), path)
     try:
-        record = RunRecord.model_validate(raw)
+        record = RunRecord.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise InputError(first_mistake(error), where=path, remedy=AGAIN) from error
     check(record, path)
@@ -54,11 +54,14 @@ def _is_journal(path: Path) -> bool:
         raise InputError(f"cannot read it ({error.strerror})", where=path, remedy=remedy) from error
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> str:
     try:
-        text = path.read_bytes().decode()
+        return path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError("not a run record: it is no text", where=path, remedy=AGAIN) from error
+
+
+def _parsed(text: str, path: Path) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -17,7 +17,8 @@ class Snapshot:
     Attributes:
         published: exposure (or receive) to published, of all frames after warm-up.
         warm_up: frames before those.
-        warm_up_s, seconds: wall clock of both parts; ``seconds`` goes to the last frame.
+        warm_up_s, seconds: wall clock of both parts, the time in which no frame came included.
+        last_ns: CLOCK_MONOTONIC of the last published frame; None before the first.
         size_px: (width, height) of fused frames.
         stages: after warm-up, by name.
         intervals: between published frames, after warm-up.
@@ -31,6 +32,7 @@ class Snapshot:
     warm_up: int = 0
     warm_up_s: float = 0.0
     seconds: float = 0.0
+    last_ns: int | None = None
     size_px: tuple[int, int] = (0, 0)
     stages: Mapping[str, LatencyHistogram] = field(default_factory=dict)
     intervals: LatencyHistogram | None = None

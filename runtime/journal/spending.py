@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from runtime.journal.snapshot import Block, EnergyOf, Power, Snapshot, Spent
+from runtime.power.watch import LAG_NS
 from runtime.report.schema import Energy, Meter
 
 MOST_BLOCKS = 40
@@ -16,6 +17,7 @@ class Spending:
     """Sets the marks between which the meters integrate, and knows how many frames were published between them.
 
     The first mark is set once warm-up is over, together with a count of frames: what follows is counted on both sides.
+    The last mark is the last frame, so that nothing counts that is drawn while no frames come and outputs are finished.
     """
 
     def __init__(self, power: Power | None, energy: EnergyOf, clock: Callable[[], int]) -> None:
@@ -25,6 +27,7 @@ class Spending:
         self._blocks: list[Block] = []
         self._block_s = BLOCK_S
         self._before = Block(0, {}, 0.0)
+        self._told: tuple[list[Meter], Energy | None] | None = None
 
     def begin(self, snapshot: Snapshot) -> None:
         """Set the first mark, if warm-up is over and none is set."""
@@ -33,14 +36,24 @@ class Spending:
             self._power.begin(self._first_ns)
 
     def so_far(self, snapshot: Snapshot) -> tuple[list[Meter], Energy | None]:
-        """What the meters measured between the first mark and now, and what it comes to; ends a block."""
+        """What the meters measured between the first mark and the last frame, and what it comes to; ends a block.
+
+        Meters do not remember long: it is to be asked soon after frames have stopped, and says the same from then on.
+        """
         if self._power is None or self._first is None:
             return [], None
-        now_ns, frames = self._clock(), snapshot.frames - self._first
-        meters, seconds = list(self._power.so_far(now_ns)), (now_ns - self._first_ns) / 1e9
+        frames = snapshot.frames - self._first
+        if self._told is None or frames != self._before.frames:
+            self._told = self._measured(self._power, snapshot, frames)
+        return self._told
+
+    def _measured(self, power: Power, snapshot: Snapshot, frames: int) -> tuple[list[Meter], Energy | None]:
+        mark_ns = max(snapshot.last_ns or 0, self._clock() - LAG_NS, self._first_ns)
+        meters, seconds = list(power.so_far(mark_ns)), (mark_ns - self._first_ns) / 1e9
+        if not frames:  # what was drawn so far belongs to the frames that come
+            return meters, None
         self._extend(Block(frames, _joules(meters), seconds))
-        spent = Spent(meters, frames, seconds, _stages_ms(snapshot), tuple(self._blocks))
-        return meters, self._energy(spent) if frames else None
+        return meters, self._energy(Spent(meters, frames, seconds, _stages_ms(snapshot), tuple(self._blocks)))
 
     def rails_mw(self) -> dict[str, tuple[float, float, float]]:
         """Least, mean and most by METER/RAIL since asked last, to a tenth of a mW."""
@@ -54,7 +67,7 @@ class Spending:
         block, self._before = _less(so_far, self._before), so_far
         if self._blocks and self._blocks[-1].seconds < self._block_s * 0.99:
             self._blocks[-1] = _joined(self._blocks[-1], block)
-        elif block.frames:
+        else:
             self._blocks.append(block)
         if len(self._blocks) > MOST_BLOCKS:
             pairs = zip(self._blocks[:-1:2], self._blocks[1::2], strict=True)

@@ -101,7 +101,7 @@ class Readings(AbstractContextManager["Readings"]):
         for name, on in self._alarming():
             self._began[name] += on and not self._alarmed[name]
             self._alarmed[name] = on
-        counted = {name: int(count - self._first[name]) for name, count in _numbers(self._events)}
+        counted = {name: max(int(count - self._first[name]), 0) for name, count in _numbers(self._events)}
         return counted | self._began
 
     def _alarming(self) -> Iterator[tuple[str, bool]]:
@@ -111,7 +111,8 @@ class Readings(AbstractContextManager["Readings"]):
     def _steal(self) -> float | None:
         before, self._jiffies = self._jiffies, self._all_jiffies()
         passed = [now - then for then, now in zip(before, self._jiffies, strict=False)]
-        return passed[STEAL] / sum(passed) if len(passed) > STEAL and sum(passed) > 0 else None
+        known = len(passed) > STEAL and sum(passed) > 0  # the kernel's counts of single kinds may go back a little
+        return min(max(passed[STEAL] / sum(passed), 0.0), 1.0) if known else None
 
     def _all_jiffies(self) -> list[int]:
         """By kind of time, all processors together: user, nice, system, idle, iowait, irq, softirq, steal."""

@@ -188,6 +188,7 @@ class Lane:
             warm_up=statistics.warm_up_frames,
             warm_up_s=statistics.warm_up_seconds,
             seconds=max(statistics.seconds - statistics.warm_up_seconds, 0.0),
+            last_ns=statistics.intervals.last_ns,
             size_px=statistics.size_px,
             stages={name: histogram.copy() for name, histogram in statistics.stages.items()},
             intervals=statistics.intervals.histogram.copy(),
@@ -271,8 +272,8 @@ class Lane:
         self._ranges.begin("publish")
         published_ns = slot.publish(info)
         self._ranges.end()
-        statistics.count(info, published_ns - moment.exposure_ns, published_ns=published_ns, lost=self._lost)
         statistics.size_px = self.fusion.size_px
+        statistics.count(info, published_ns - moment.exposure_ns, published_ns=published_ns, lost=self._lost)
         self._observe(moment, slot, statistics)
         offered_ns = time.monotonic_ns()
         self._ranges.begin("sink")

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 from scipy.special import stdtrit
 
-from runtime.power.rails import SCOPES
+from runtime.power.rails import LEAST_COVERAGE, SCOPES
 from runtime.report import schema
 
-LEAST_COVERAGE = 0.9
-"""A meter that measured less of the run says nothing about its frames; what a better one missed counts at its mean."""
 PARTS = ("GPU board", "package")
 """Neither holds the other: together they are most of what a desktop draws."""
 LEAST_BLOCKS = 5
@@ -56,7 +54,7 @@ def energy(
         frames=frames,
         gross_mj=gross_mj,
         net_mj=None if None in idle_mw else gross_mj - sum(filter(None, idle_mw)) * seconds / frames,
-        interval_mj=interval(blocks),
+        interval_mj=_around(gross_mj, interval(blocks)),
         fps_per_w=1e3 / gross_mj if gross_mj > 0 else None,
         stages_mj=_shared(gross_mj, stages_ms or {}),
     )
@@ -86,6 +84,14 @@ def interval(blocks: Sequence[Block]) -> tuple[float, float] | None:
     error = math.sqrt(squares / (n - 1) / n) / (frames / n)
     half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * error
     return (ratio - half) * 1e3, (ratio + half) * 1e3
+
+
+def _around(gross_mj: float, found: tuple[float, float] | None) -> tuple[float, float] | None:
+    """An interval of blocks as one of the whole, in which what the meter missed counts too."""
+    if found is None or sum(found) <= 0:
+        return None
+    scale = 2 * gross_mj / sum(found)
+    return found[0] * scale, found[1] * scale
 
 
 def _joules(meter: schema.Meter) -> float:

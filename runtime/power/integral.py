@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from runtime.power.base import Reading
@@ -40,17 +41,17 @@ class Integral:
 
     Attributes:
         tracks: by rail, those that have been covered for a time.
-        samples, missed: readings inside; those that should have been, or lack a rail that was there before.
+        samples, missed: readings inside; those that should have been, or lack a rail that is wanted or once was there.
         first_seen_ns: of each rail.
     """
 
-    def __init__(self, begin_ns: int, *, averages: bool) -> None:
-        """``averages``: readings are means since the one before, so that there are no gaps."""
+    def __init__(self, begin_ns: int, *, averages: bool, wanted: Collection[str] = ()) -> None:
+        """``averages``: readings are means since the one before, so that there are no gaps; ``wanted``: the total's."""
         self.begin_ns = begin_ns
         self.tracks: dict[str, Track] = {}
         self.samples = self.missed = 0
         self.first_seen_ns: dict[str, int] = {}
-        self._averages = averages
+        self._averages, self._wanted = averages, wanted
         self._last: dict[str, tuple[int, float]] = {}
         self._newest_ns: int | None = None
 
@@ -70,9 +71,13 @@ class Integral:
         self._newest_ns = now
 
     def _missed(self, reading: Reading, interval_s: float) -> int:
-        """Readings that should have been since the last one, and this one if a rail that was there is not in it."""
+        """Readings that should have been since the last one, and this one if a rail that was there is not in it.
+
+        One of the total's is looked for from the start, as soon as the meter says anything.
+        """
         late = round((reading.timestamp_ns - (self._newest_ns or reading.timestamp_ns)) / (interval_s * 1e9)) - 1
-        return max(late, 0) + any(rail not in reading.mw for rail in self._last if rail != SUM)
+        looked_for = {*self._last, *(self._wanted if reading.mw else ())} - {SUM}
+        return max(late, 0) + (not looked_for <= reading.mw.keys())
 
     def _add(self, rail: str, a: tuple[int, float], b: tuple[int, float], end_ns: int | None) -> None:
         start, end = max(a[0], self.begin_ns), b[0] if end_ns is None else min(b[0], end_ns)

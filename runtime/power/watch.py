@@ -51,7 +51,9 @@ class Watch:
     def begin(self, timestamp_ns: int) -> None:
         """Integrate from here on."""
         with self._changed:
-            self._integral = Integral(timestamp_ns, averages=self.meter.averages)
+            layout = self.meter.layout
+            wanted = (layout.total,) if layout.total else layout.summed
+            self._integral = Integral(timestamp_ns, averages=self.meter.averages, wanted=wanted)
 
     def end(self, timestamp_ns: int, patience_s: float) -> schema.Meter | None:
         """What was measured since ``begin``, as soon as a reading lies beyond this mark; None without a ``begin``."""

@@ -52,9 +52,11 @@ def mean_w(record: RunRecord) -> float | None:
 
 
 def _mean_w(meter: Meter) -> float | None:
+    """Of the total; None where it was not measured, such as a sum that lacks one of its rails."""
     means = {rail.name: rail.mean_mw for rail in meter.rails}
-    known = [means[name] for name in meter.total_rails if name in means]
-    return sum(known) / 1e3 if known else None
+    if meter.joules is None or not means.keys() >= set(meter.total_rails):
+        return None
+    return sum(means[name] for name in meter.total_rails) / 1e3
 
 
 def seconds_of(record: RunRecord) -> list[Second]:
@@ -72,6 +74,11 @@ def _sum_w(second: Second, names: list[str]) -> float | None:
     if not names or any(name not in second.rails_mw for name in names):
         return None
     return sum(second.rails_mw[name][1] for name in names) / 1e3
+
+
+def unpaced(record: RunRecord) -> str:
+    """How fast frames come where no pace was asked for."""
+    return "at the cameras' own rate" if record.counts.cameras else "as fast as it can"
 
 
 def throttles(record: RunRecord) -> dict[str, int] | None:

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 SCHEMA: Final = 3
+
+MOST: Final = 1e15
+"""No figure is larger: 30,000 years in ms. Sums and products of such ones stay finite."""
+Amount = Annotated[float, Field(ge=0, le=MOST)]
+Signed = Annotated[float, Field(ge=-MOST, le=MOST)]
+Count = Annotated[int, Field(ge=0, le=10**15)]
+Percentile = Annotated[str, Field(pattern=r"^p(50|90|99|99\.9)$")]
+Stage = Annotated[str, Field(pattern="^(source|pack|execute|unpack|sink)$")]
 
 State = Literal["complete", "interrupted", "killed"]
 """It ended by itself; a signal ended it; it never ended, and this is what its journal holds."""
@@ -52,14 +60,10 @@ class Engine(Part):
     key: str | None = None
     sm: str | None = None
     layers: list[dict[str, Any]] = Field([], description="name, kind, precision, where of each, as the backend says")
-    peak_tops: NonNegativeFloat | None = Field(
-        None, description="dense, of the device at this precision, where it is known"
-    )
-    bandwidth_gb_s: NonNegativeFloat | None = None
-    gmacs: NonNegativeFloat | None = Field(None, description="of the model at this size")
-    moved_mb: NonNegativeFloat | None = Field(
-        None, description="least bytes that the model reads and writes, at this size"
-    )
+    peak_tops: Amount | None = Field(None, description="dense, of the device at this precision, where it is known")
+    bandwidth_gb_s: Amount | None = None
+    gmacs: Amount | None = Field(None, description="of the model at this size")
+    moved_mb: Amount | None = Field(None, description="least bytes that the model reads and writes, at this size")
 
 
 class Histogram(Part):
@@ -68,15 +72,15 @@ class Histogram(Part):
     ``counts`` maps a bucket's index to its count; bucket ``i`` spans ``floor_ns * 2 ** (i / per_octave)`` to the next.
     """
 
-    count: NonNegativeInt
-    max_ms: NonNegativeFloat | None
-    mean_ms: NonNegativeFloat | None
-    percentiles_ms: dict[str, NonNegativeFloat | None] = Field(
+    count: Count
+    max_ms: Amount | None
+    mean_ms: Amount | None
+    percentiles_ms: dict[Percentile, Amount | None] = Field(
         description="p50, p90, p99, p99.9; a tail is None where less than ten durations lie beyond (p99: under 1,000)"
     )
     floor_ns: PositiveInt
     per_octave: PositiveInt
-    counts: dict[int, NonNegativeInt] = {}
+    counts: dict[int, Count] = {}
 
 
 class Latency(Part):
@@ -93,24 +97,24 @@ class Latency(Part):
 
     since: Since
     published: Histogram
-    stages: dict[str, Histogram]
+    stages: dict[Stage, Histogram]
     interval: Histogram | None = None
-    jitter_ms: NonNegativeFloat | None = None
+    jitter_ms: Amount | None = None
     skew: Histogram | None = None
-    deadline_ms: NonNegativeFloat | None = None
-    deadline_misses: NonNegativeInt = 0
-    longest_streak: NonNegativeInt = 0
+    deadline_ms: Amount | None = None
+    deadline_misses: Count = 0
+    longest_streak: Count = 0
 
 
 class Rail(Part):
     """One power rail between the run's first and last counted frame."""
 
     name: str
-    joules: float
-    mean_mw: float
-    min_mw: float
-    max_mw: float
-    idle_mw: float | None = None
+    joules: Signed
+    mean_mw: Signed
+    min_mw: Signed
+    max_mw: Signed
+    idle_mw: Signed | None = None
 
 
 class Meter(Part):
@@ -130,12 +134,12 @@ class Meter(Part):
     scope: str
     total: str | None
     summed: list[str] = []
-    interval_ms: NonNegativeFloat
-    samples: NonNegativeInt
-    missed: NonNegativeInt
+    interval_ms: Amount
+    samples: Count
+    missed: Count
     coverage: Annotated[float, Field(ge=0, le=1)]
-    joules: NonNegativeFloat | None
-    idle_mw: float | None = None
+    joules: Amount | None
+    idle_mw: Signed | None = None
     rails: list[Rail]
     remarks: list[str] = []
 
@@ -154,12 +158,12 @@ class Energy(Part):
 
     meter: str
     scope: str
-    frames: NonNegativeInt
-    gross_mj: NonNegativeFloat
-    net_mj: float | None = None
-    interval_mj: tuple[float, float] | None = None
-    fps_per_w: NonNegativeFloat | None = None
-    stages_mj: dict[str, NonNegativeFloat] = {}
+    frames: Count
+    gross_mj: Amount
+    net_mj: Signed | None = None
+    interval_mj: tuple[Signed, Signed] | None = None
+    fps_per_w: Amount | None = None
+    stages_mj: dict[Stage, Amount] = {}
 
 
 class Second(Part):
@@ -169,25 +173,27 @@ class Second(Part):
     others of its end. Percentiles are of these frames alone, however few: the p99 of 30 is the longest.
     """
 
-    t_s: NonNegativeFloat = Field(description="its end, since ``started``")
-    frames: NonNegativeInt
-    dropped: NonNegativeInt = 0
-    p50_ms: NonNegativeFloat | None = None
-    p99_ms: NonNegativeFloat | None = None
-    rails_mw: dict[str, tuple[float, float, float]] = Field({}, description="min, mean, max by METER/RAIL")
-    temperatures_c: dict[str, float] = {}
-    clocks_mhz: dict[str, NonNegativeFloat] = {}
-    fan_rpm: NonNegativeFloat | None = None
-    throttled: dict[str, int] = Field({}, description="events since the start, by counter")
-    steal: NonNegativeFloat | None = Field(None, description="part of processor time that the hypervisor took")
-    cpu: NonNegativeFloat | None = Field(None, description="processors that this process used")
-    resident_mb: NonNegativeFloat | None = None
+    t_s: Amount = Field(description="its end, since ``started``")
+    frames: Count
+    dropped: Count = 0
+    p50_ms: Amount | None = None
+    p99_ms: Amount | None = None
+    rails_mw: dict[str, tuple[Signed, Signed, Signed]] = Field({}, description="min, mean, max by METER/RAIL")
+    temperatures_c: dict[str, Annotated[float, Field(ge=-273.15, le=1000)]] = {}
+    clocks_mhz: dict[str, Amount] = {}
+    fan_rpm: Amount | None = None
+    throttled: dict[str, Count] = Field({}, description="events since the start, by counter")
+    steal: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="part of processor time that the hypervisor took"
+    )
+    cpu: Amount | None = Field(None, description="processors that this process used")
+    resident_mb: Amount | None = None
 
 
 class Timeline(Part):
     """The run through time."""
 
-    step_s: PositiveFloat
+    step_s: Annotated[float, Field(gt=0, le=MOST)]
     seconds: list[Second]
 
 
@@ -201,12 +207,12 @@ class Counts(Part):
         copies_per_frame: copies of pixels beyond pack and unpack.
     """
 
-    published: NonNegativeInt
-    warm_up: NonNegativeInt
-    dropped: dict[str, NonNegativeInt] = {}
-    flagged: dict[str, NonNegativeInt] = {}
+    published: Count
+    warm_up: Count
+    dropped: dict[str, Count] = {}
+    flagged: dict[str, Count] = {}
     cameras: dict[str, dict[str, Any]] = {}
-    copies_per_frame: NonNegativeFloat = 0.0
+    copies_per_frame: Amount = 0.0
 
 
 class RunRecord(Part):
@@ -221,13 +227,13 @@ class RunRecord(Part):
     outputs: list[str]
     bundle: str
     student: str
-    width: NonNegativeInt
-    height: NonNegativeInt
-    paced_fps: NonNegativeFloat | None
-    seconds: NonNegativeFloat = Field(description="wall clock after warm-up, first to last counted frame")
-    warm_up_s: NonNegativeFloat
-    fps: NonNegativeFloat
-    fusion_fps: NonNegativeFloat | None = Field(description="1 / (median pack + execute + unpack)")
+    width: Count
+    height: Count
+    paced_fps: Amount | None
+    seconds: Amount = Field(description="wall clock after warm-up, time without frames included")
+    warm_up_s: Amount
+    fps: Amount
+    fusion_fps: Amount | None = Field(description="1 / (median pack + execute + unpack)")
     counts: Counts
     latency: Latency
     engine: Engine

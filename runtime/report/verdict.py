@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runtime.latency import needed
-from runtime.report.figures import WORK, figures, main_meters, mean_w, percentile, seconds_of, throttles
+from runtime.report.figures import WORK, figures, main_meters, mean_w, percentile, seconds_of, throttles, unpaced
 from runtime.report.numbers import duration, percent, plural, short, whole
 from runtime.report.schema import Histogram, RunRecord
 
@@ -118,7 +118,7 @@ def _findings(record: RunRecord) -> Iterator[tuple[str, str]]:
 
 
 def _speed(record: RunRecord) -> str:
-    pace = f" of {short(record.paced_fps)} asked for" if record.paced_fps else ", as fast as it can"
+    pace = f" of {short(record.paced_fps)} asked for" if record.paced_fps else f", {unpaced(record)}"
     text = f"{short(record.fps)} frames per second{pace}; {bound(record)}."
     share, means = busy_share(record), {name: ms for name, ms in stage_means(record).items() if name in WORK}
     if share is None or not means:

@@ -16,6 +16,8 @@ from waiting import until
 
 import edgefusion as ef
 from edgefusion.ring.status import read_status
+from runtime.report.schema import RunRecord
+from runtime.report.verdict import verdict
 
 
 def ring(name: str, **more: str) -> str:
@@ -120,6 +122,16 @@ def test_a_rig_without_a_frame_does_not_take_the_record_of_the_others(
     assert code == 0, err
     assert "frames of 64x48" in out
     assert "rig=rear state=ended" in err
+
+
+def test_a_camera_that_was_asked_for_no_rate_has_no_pace(start: Start, tmp_path: Path) -> None:
+    path = write_rig(tmp_path / "rig.toml")
+    path.write_text(path.read_text().replace("fps = 60\n", "", 1))
+    code, out, errors = ended(start("--rig", path, "--frames", 20, "--json"))
+    assert code == 0, errors
+    record = RunRecord.model_validate_json(out)
+    assert record.paced_fps is None
+    assert "frames per second, at the cameras' own rate; bound by" in dict(verdict(record).findings)["Speed"]
 
 
 def test_the_log_has_a_line_for_each_change_as_json(start: Start, tmp_path: Path) -> None:

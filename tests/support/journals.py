@@ -53,6 +53,7 @@ class Rehearsal:
         self._stages = {name: LatencyHistogram() for name in STAGES}
         self._intervals, self._deadlines = Intervals(), Deadlines(33_000_000)
         self._frames = self._warm_up = self._joules_from_ns = 0
+        self._last_ns: int | None = None
         self._warm_up_s = self._seconds = 0.0
         self.dropped = {"late": 0, "no free slot": 0}
         self._mj = 0.0
@@ -76,6 +77,7 @@ class Rehearsal:
             self._stages[name].add(round(1e6 * (number + 1) * scatter))
         self._published.add(round(20e6 * scatter))
         self._skew.add(round(2e6 * scatter))
+        self._last_ns = self.now_ns
         self._intervals.published(self.now_ns)
         self._deadlines.published(round(20e6 * scatter), dropped=sum(self.dropped.values()))
         self._seconds = (self.now_ns - self._start_ns) / 1e9
@@ -86,6 +88,7 @@ class Rehearsal:
             warm_up=self._warm_up,
             warm_up_s=self._warm_up_s,
             seconds=self._seconds - self._warm_up_s,
+            last_ns=self._last_ns,
             size_px=(640, 480),
             stages={name: each.copy() for name, each in self._stages.items()},
             intervals=self._intervals.histogram.copy(),
@@ -165,9 +168,11 @@ class LongRehearsal(Rehearsal):
             for name, each in self._stages.items():
                 each.merge(drawn.stages[name])
             self._deadlines.misses += drawn.deadline_misses
+            self._deadlines.longest_streak = max(self._deadlines.longest_streak, drawn.longest_streak)
             self._frames += drawn.published.count
         self.elapsed_s += seconds
         self.now_ns += seconds * 1_000_000_000
+        self._last_ns = self.now_ns
         self._mj += self.watts * 1e3 * seconds
         self._seconds = (self.now_ns - self._start_ns) / 1e9
 

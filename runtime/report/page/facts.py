@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.report.figures import throttles
+from runtime.report.figures import throttles, unpaced
 from runtime.report.numbers import NONE, duration, percent, plural, short, whole
 from runtime.report.schema import Meter, RunRecord
 
@@ -49,7 +49,7 @@ def facts(record: RunRecord) -> list[tuple[str, str]]:
         ("engine", f"{engine.backend}, {engine.precision}, computing in {engine.compute}"),
         ("student", f"{record.student} ({record.bundle})"),
         ("size", f"{record.width}x{record.height}"),
-        ("pace", f"{short(paced)} fps" if paced else "as fast as it can"),
+        ("pace", f"{short(paced)} fps" if paced else unpaced(record)),
         ("rig", record.rig),
         ("source", record.source),
         ("outputs", ", ".join(record.outputs) or "none"),

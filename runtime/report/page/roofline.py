@@ -12,6 +12,8 @@ from runtime.report.page.svg import below, beside, path, tag, text
 from runtime.report.schema import RunRecord
 
 TOP, BOTTOM = 34, 300
+LEAST = 1e-6
+"""A byte, a thousand operations, a nanosecond: less is nothing, or no figure."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,9 @@ def roofline(record: RunRecord) -> tuple[Chart | None, str]:
         "the bytes it moves": engine.moved_mb,
         "the time of execute": percentile(record.latency.stages.get("execute"), "p50"),
     }
-    known = [value for value in wanted.values() if value]
+    known = [value for value in wanted.values() if value and value >= LEAST]
     if len(known) < len(wanted):
-        unknown = ", ".join(name for name, value in wanted.items() if not value)
+        unknown = ", ".join(name for name, value in wanted.items() if not value or value < LEAST)
         return None, f"Unknown: {unknown}. So how much of the device the engine uses is not told."
     return _chart(Place(*known), engine.precision), ""
 

@@ -111,7 +111,7 @@ def _latency_rows(timeline: Timeline) -> list[list[str]]:
 
 
 def _latency_axis(timeline: Timeline, most: float) -> Axis:
-    usual = sorted(second.p50_ms for second in timeline.seconds if second.p50_ms)
+    usual = sorted(second.p50_ms for second in timeline.seconds if second.p50_ms) or [most]
     least, middle = usual[0], usual[len(usual) // 2]
     if most > STEEP * middle:
         return Axis(least / 1.3, most * 1.3, BOTTOM, TOP, log=True)

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from journals import LongRehearsal, Rehearsal, energy_of
 
+from runtime.journal.begin import cost
+from runtime.journal.compact import compact
 from runtime.journal.snapshot import Spent
 from runtime.journal.spending import MOST_BLOCKS, Spending
-from runtime.report.schema import Energy
+from runtime.power.watch import LAG_NS
+from runtime.report.schema import Energy, Meter, RunRecord
 
 
 class Account:
@@ -17,6 +22,65 @@ class Account:
     def __call__(self, spent: Spent) -> Energy | None:
         self.given.append(spent)
         return energy_of(spent)
+
+
+class Drawing(Rehearsal):
+    """Draws the same whether frames come or not; its meter remembers as long as a real one."""
+
+    def so_far(self, timestamp_ns: int) -> list[Meter]:
+        assert self.now_ns - LAG_NS <= timestamp_ns <= self.now_ns
+        self._mj = self.watts * (timestamp_ns - self._joules_from_ns) / 1e6
+        return super().so_far(timestamp_ns)
+
+    def wait(self, seconds: float) -> None:
+        """Publish nothing for so long."""
+        self.now_ns += round(seconds * 1e9)
+
+
+def recorded(path: Path, *parts: tuple[str, int]) -> RunRecord:
+    """Of a run that drives and waits so many seconds each, with a step in every second."""
+    run = Drawing()
+    recording = run.recording(path, energy=cost)
+    for what, seconds in parts:
+        for _ in range(seconds):
+            run.drive(1) if what == "drive" else run.wait(1)
+            recording.step()
+    recording.end("complete")
+    return compact(path)
+
+
+def energy_in(record: RunRecord) -> Energy:
+    assert record.energy is not None
+    return record.energy
+
+
+def test_energy_ends_with_the_last_frame_however_long_outputs_take_to_finish(tmp_path: Path) -> None:
+    record = recorded(tmp_path / "run.jsonl", ("drive", 81), ("wait", 20))
+    energy = energy_in(record)
+    assert (energy.frames, energy.gross_mj) == (2400, pytest.approx(300))
+    assert energy.interval_mj == pytest.approx((300, 300), rel=1e-3)
+    assert record.meters[0].rails[0].mean_mw == pytest.approx(9000)
+
+
+def test_energy_ends_with_a_last_frame_between_two_steps(tmp_path: Path) -> None:
+    run = Drawing()
+    recording = run.recording(tmp_path / "run.jsonl", energy=cost)
+    for seconds in (1, 1, 1, 0.5, 0, 0, 0, 0):
+        run.drive(seconds)
+        run.wait(1 - seconds)
+        recording.step()
+    recording.end("complete")
+    energy = energy_in(compact(tmp_path / "run.jsonl"))
+    assert (energy.frames, energy.gross_mj) == (75, pytest.approx(300))
+
+
+def test_what_is_drawn_while_a_camera_is_lost_counts_in_the_whole_and_in_its_blocks(tmp_path: Path) -> None:
+    energy = energy_in(recorded(tmp_path / "run.jsonl", ("drive", 41), ("wait", 30), ("drive", 50)))
+    assert (energy.frames, energy.gross_mj) == (2700, pytest.approx(120 * 9e3 / 2700))
+    assert energy.interval_mj is not None
+    low, high = energy.interval_mj
+    assert low < energy.gross_mj < high
+    assert (low + high) / 2 == pytest.approx(energy.gross_mj)
 
 
 def test_before_warm_up_is_over_nothing_counts() -> None:

@@ -97,6 +97,16 @@ def test_steal_is_of_the_time_since_the_last_call(jetson: Readings, tmp_path: Pa
     assert jetson.read().steal is None  # no time has passed
 
 
+def test_counters_that_go_back_count_nothing(jetson: Readings, tmp_path: Path) -> None:
+    counter = next(tmp_path.glob("sys/class/hwmon/hwmon9/oc2_event_cnt"))
+    counter.write_text("-4\n")  # as where its driver was loaded anew
+    assert jetson.read().throttled["oc2"] == 0
+    write(tmp_path / "proc/stat", "cpu  200 0 100 700 0 0 0 90 0 0\n")
+    assert jetson.read().steal == 0
+    write(tmp_path / "proc/stat", "cpu  200 0 100 690 0 0 0 190 0 0\n")
+    assert jetson.read().steal == 1
+
+
 def test_memory(jetson: Readings) -> None:
     assert jetson.read().resident_mb == pytest.approx(250 * os.sysconf("SC_PAGE_SIZE") / 1e6)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from edgefusion.core.frames import FramePair, PixelFormat
 from edgefusion.recordings.images import read_visible
 from edgefusion.recordings.video import VideoReader
 from runtime.pipeline.statistics import STAGES, WARM_UP_FRAMES
+from runtime.pipeline.stream import PairStream
+from runtime.sync.moments import Moment
 
 
 def test_every_pair_comes_out_once_and_in_order() -> None:
@@ -91,6 +94,30 @@ def test_a_duration_counts_from_the_end_of_warm_up() -> None:
     assert statistics.counted_s >= 0.15
     assert (run.lane.ended, run.stop.is_set()) == (True, False)
     assert statistics.latency.count == statistics.frames - statistics.warm_up_frames
+
+
+class Lost(PairStream):
+    """Gives its pairs, and then nothing for a time, like a camera that is lost."""
+
+    def next(self, timeout_s: float = 0.0) -> Moment | None:
+        moment = super().next(timeout_s)
+        if moment is None:
+            self.ended = self.turns_left == 0
+            self.turns_left -= 1
+            time.sleep(0.02)
+        return moment
+
+    turns_left = 10
+
+
+def test_time_in_which_no_frame_comes_lowers_the_rate() -> None:
+    run = Run(Lost(pairs(12), stop=threading.Event()))
+    statistics = run.go()
+    snapshot = run.lane.snapshot()
+    assert snapshot.seconds == statistics.counted_s >= 0.2
+    assert statistics.fps == pytest.approx(7 / snapshot.seconds)
+    assert snapshot.last_ns is not None
+    assert time.monotonic_ns() - snapshot.last_ns >= 0.2e9
 
 
 def test_stop_ends_after_the_frame_in_hand() -> None:

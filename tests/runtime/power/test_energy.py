@@ -69,6 +69,18 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     assert 0.93 < held / len(runs) < 0.97
 
 
+def test_an_interval_is_around_its_estimate_where_the_meter_missed_a_part() -> None:
+    blocks = [Block(19.0 + 0.01 * (number % 2), 100) for number in range(6)]
+    cost = energy([meter(joules=114.03, coverage=0.95)], 600, seconds=10.0, blocks=blocks)
+    assert cost is not None
+    assert cost.interval_mj is not None
+    low, high = cost.interval_mj
+    assert cost.gross_mj == pytest.approx(200.05, abs=0.01)
+    assert low < cost.gross_mj < high
+    raw_low, raw_high = interval(blocks) or (0, 0)
+    assert (high - low) / cost.gross_mj == pytest.approx((raw_high - raw_low) / 190.05, rel=1e-4)
+
+
 def test_few_blocks_have_no_interval() -> None:
     assert interval([Block(1.0, 10)] * 4) is None
     assert interval([Block(1.0, 0)] * 9) is None

@@ -121,6 +121,18 @@ def test_the_sum_of_an_agx_orin_counts_memory_once(tmp_path: Path) -> None:
     assert meter.joules == pytest.approx(sum(rail.joules for rail in meter.rails if rail.name in meter.summed))
 
 
+def test_a_sum_that_lacks_a_rail_is_not_measured_and_every_reading_missed_it(tmp_path: Path) -> None:
+    jetson_sysfs.write_files(tmp_path, "agx-orin-64")
+    jetson_sysfs.rail_files(tmp_path, "VDD_GPU_SOC")["amperes"].write_text("")
+    with Sampler(find_meters(tmp_path, ["hwmon"])) as sampler:
+        sampler.begin(time.monotonic_ns())
+        time.sleep(0.3)
+        (meter,) = sampler.end(time.monotonic_ns())
+    assert (meter.joules, meter.coverage) == (None, 0)
+    assert {rail.name for rail in meter.rails} == {"VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO"}
+    assert meter.missed >= meter.samples > 0
+
+
 def test_a_rail_that_appears_late_and_one_that_fails_are_marked(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(hwmon, "REDISCOVER_S", 0.2)
     jetson_sysfs.write_files(tmp_path, "orin-nx-16")

@@ -11,7 +11,7 @@ from runtime.report.compare import compare
 from runtime.report.gates import judge, parse_gate
 from runtime.report.page import render
 from runtime.report.result import Report
-from runtime.report.schema import Engine, RunRecord
+from runtime.report.schema import Engine, RunRecord, Timeline
 
 HOSTILE = '"><script>alert(1)</script><img src="http://evil/x.png" onerror=alert(2)>&amp;\'{{ 7*7 }}'
 KINDS = [complete, killed, without_power, summed_rails, desktop, throttled, short_run]
@@ -52,6 +52,19 @@ def test_every_kind_of_run_makes_a_page(kind) -> None:
     for tag, facts in found.elements:
         if tag == "path":
             assert "nan" not in (facts["d"] or "")
+
+
+@pytest.mark.parametrize("p50_ms", [None, 0.0])
+def test_a_timeline_without_a_median_makes_a_page(p50_ms: float | None) -> None:
+    run = complete()
+    assert run.timeline
+    seconds = [second.model_copy(update={"p50_ms": p50_ms}) for second in run.timeline.seconds]
+    assert "Latency over time" in page(run.model_copy(update={"timeline": Timeline(step_s=1, seconds=seconds)})).text
+
+
+def test_figures_too_small_to_be_any_make_no_roofline() -> None:
+    engine = complete().engine.model_copy(update={"gmacs": 1e-300, "moved_mb": 1e-300})
+    assert "Unknown: the model's operations, the bytes it moves." in page(complete(engine=engine)).text
 
 
 def test_each_meter_of_a_desktop_has_its_panel_of_power() -> None:

@@ -66,6 +66,17 @@ def test_a_sum_of_rails_is_no_total() -> None:
     assert any("VDD_GPU_SOC" in caution and "less than the supply" in caution for caution in found.cautions)
 
 
+def test_a_sum_that_lacks_a_rail_is_not_shown_as_the_sum() -> None:
+    (meter,) = summed_rails().meters
+    lacks = meter.model_copy(update={"rails": meter.rails[1:]})
+    for update in ({"joules": None, "coverage": 0.0}, {}):
+        run = summed_rails(meters=[lacks.model_copy(update=update)], energy=None)
+        assert figures(run)["w_mean"] is None
+        assert "power not measured" in headline(run)
+    unsure = meter.model_copy(update={"joules": None, "coverage": 0.0})  # its rails were there, never at once
+    assert figures(summed_rails(meters=[unsure], energy=None))["w_mean"] is None
+
+
 def test_rails_that_nothing_is_known_of_are_no_sum() -> None:
     rails = [Rail(name=name, joules=10.0, mean_mw=1e3, min_mw=9e2, max_mw=2e3) for name in ("A", "B")]
     meter = Meter(
