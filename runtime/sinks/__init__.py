@@ -26,7 +26,7 @@ FILES = {".mcap": "runtime.sinks.mcap:McapSink"}
 
 
 class Sink(Protocol):
-    """Takes fused frames. What is under its final name is complete, or, of MCAP, readable as far as it goes.
+    """Takes fused frames. What is under its final name is readable as far as it goes, also when nobody closes it.
 
     Attributes:
         wants_inputs: whether ``write`` needs the pair that the frame was made of.
@@ -41,7 +41,7 @@ class Sink(Protocol):
         """Finish what was written."""
 
     def abandon(self) -> None:
-        """Remove what cannot be used unfinished; also after an error, and then once more does no harm."""
+        """End it after an error, its own or the run's: what was written stays, and a second end does no harm."""
 
 
 def open_sink(output: str | None, *, fps: float) -> Sink:
