@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edgefusion.core.errors import MachineError, UsageError
 from edgefusion.core.frames import FramePair, FusedInfo
-from edgefusion.recordings.video import SUFFIXES
+from edgefusion.recordings.video import MUXERS
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -65,7 +65,7 @@ def open_sink(output: str | None, *, fps: float) -> Sink:
         return _made(KINDS[kind], address)
     path = Path(output)
     suffix = path.suffix.lower()
-    if suffix in SUFFIXES:
+    if suffix in MUXERS:
         return VideoSink(path, fps=fps)
     if suffix in FILES:
         return _made(FILES[suffix], path)
@@ -83,14 +83,14 @@ def check_output(output: str) -> None:
     if kind in KINDS:
         return
     path = Path(output)
-    written = path.suffix.lower() in (*SUFFIXES, *FILES) or path.is_dir()
+    written = path.suffix.lower() in (*MUXERS, *FILES) or path.is_dir()
     if colon and "/" not in kind and not written:
         known = ", ".join(("ring", *KINDS))
         raise UsageError(f"no kind {kind!r}", where=output, remedy=f"one of {known}, or a path, such as ./{output}")
     if not path.parent.is_dir():
         raise MachineError("no such folder", where=path.parent, remedy="make it or choose another --output")
     if path.suffix and not written:
-        known = ", ".join((*SUFFIXES, *FILES))
+        known = ", ".join((*MUXERS, *FILES))
         raise UsageError(f"cannot write {path.suffix}", where=path, remedy=f"a folder, or one of {known}")
 
 

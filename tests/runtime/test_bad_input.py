@@ -94,6 +94,7 @@ CASES = {
     "odd size": (lambda p: ["build", "--size", "641x480"], 2, "multiples of 4"),
     "output folder missing": (lambda p: ["run", "--output", p / "x" / "fused.mp4"], 3, "x: no such folder"),
     "output of unknown kind": (lambda p: ["run", "--output", p / "fused.gif"], 2, "cannot write .gif"),
+    "output that is only read": (lambda p: ["run", "--output", p / "fused.webm"], 2, "cannot write .webm"),
     "output in a file": (read_only, 3, "locked"),
     "record folder missing": (lambda p: ["run", "--record", p / "x" / "run.json"], 3, "x: no such folder"),
     "one camera only": (lambda p: ["run", "--visible", p / "v.mp4"], 2, "--thermal is missing"),

@@ -98,6 +98,7 @@ def test_a_malformed_rig_is_listed_line_by_line(tmp_path: Path, edgefusion: Call
          "0640 lets it"),
         ([("bits = 14", 'bits = 14\n[[output]]\nto = "udp:host"')], "error", "output.0.to", "no kind 'udp'"),
         ([("bits = 14", 'bits = 14\n[[output]]\nto = "x.gif"')], "error", "output.0.to", "cannot write .gif"),
+        ([("bits = 14", 'bits = 14\n[[output]]\nto = "x.webm"')], "error", "output.0.to", "cannot write .webm; a"),
         ([("bits = 14", 'bits = 14\n[[output]]\nto = "/no-such/x.mp4"')], "error", "output.0.to", "no folder /no-such"),
         ([("bits = 14", 'bits = 14\n[[output]]\nto = "x.mcap"\n[[output]]\nto = "x.mcap"')], "error", "output.1.to",
          "named twice"),

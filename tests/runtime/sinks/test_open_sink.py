@@ -25,8 +25,9 @@ def test_nothing_by_default() -> None:
 
 
 def test_what_cannot_be_written_names_what_can(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot write \.gif; a folder, or one of \.mp4.*\.mcap"):
-        open_sink(str(tmp_path / "fused.gif"), fps=30)
+    for suffix in (".gif", ".webm"):
+        with pytest.raises(UsageError, match=rf"cannot write \{suffix}; a folder, or one of \.mp4, .*\.mov, \.mcap$"):
+            open_sink(str(tmp_path / f"fused{suffix}"), fps=30)
     with pytest.raises(MachineError, match="no such folder"):
         open_sink(str(tmp_path / "no" / "fused.mp4"), fps=30)
 
