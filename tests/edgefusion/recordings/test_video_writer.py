@@ -136,3 +136,10 @@ def test_a_full_disk_at_the_end_leaves_every_second_but_the_last(
         writer.close()
     writer.close()
     assert len(shades(tmp_path / "v.mp4")) >= 2 * FPS
+
+
+@EVERY
+def test_nothing_is_said_on_stderr(tmp_path: Path, suffix: str) -> None:
+    words = ["run", "--frames", "3", "--prerender", "1", "--output", tmp_path / f"v{suffix}", "--json"]
+    done = subprocess.run([sys.executable, "-m", "edgefusion.cli", *words], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
