@@ -92,6 +92,8 @@ def test_a_malformed_rig_is_listed_line_by_line(tmp_path: Path, edgefusion: Call
         ([("bits = 14", 'bits = 14\n[[output]]\nto = "ring:a b"')], "error", "output.0.to", "a ring's name"),
         ([("bits = 14", 'bits = 14\n[[output]]\nto = "ring:a"\nmode = "0066"')], "error", "output.0.mode", "this user"),
         ([("bits = 14", 'bits = 14\n[[output]]\nto = "ring:a"\nmode = "0644"')], "warning", "output.0.mode", "every"),
+        ([("bits = 14", 'bits = 14\n[[output]]\nto = "ring:a"\nmode = "0660"\ngroup = "root"')], "warning",
+         "output.0.mode", "0660 lets other users overwrite frames; readers need only 0640"),
         ([("bits = 14", 'bits = 14\n[[output]]\nto = "ring:a"\ngroup = "no-such"')], "error", "output.0.group",
          "groupadd no-such"),
         ([("bits = 14", 'bits = 14\n[[output]]\nto = "ring:a"\ngroup = "root"')], "warning", "output.0.mode",
