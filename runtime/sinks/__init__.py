@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -48,6 +49,8 @@ def open_sink(output: str | None, *, fps: float) -> Sink:
     """The sink that an ``--output`` names; None takes and forgets.
 
     A kind and an address (see ``KINDS``), else a video or one of ``FILES`` by its suffix, else a folder of PNGs.
+    In the name of a file %Y, %m, %d, %H, %M and %S stand for the time, so that a service that starts again has a new
+    one.
 
     Raises:
         UsageError: a kind or a suffix of something else.
@@ -66,9 +69,9 @@ def open_sink(output: str | None, *, fps: float) -> Sink:
     path = Path(output)
     suffix = path.suffix.lower()
     if suffix in MUXERS:
-        return VideoSink(path, fps=fps)
+        return VideoSink(_dated(path), fps=fps)
     if suffix in FILES:
-        return _made(FILES[suffix], path)
+        return _made(FILES[suffix], _dated(path))
     return ImageSink(path)
 
 
@@ -92,6 +95,10 @@ def check_output(output: str) -> None:
     if path.suffix and not written:
         known = ", ".join((*MUXERS, *FILES))
         raise UsageError(f"cannot write {path.suffix}", where=path, remedy=f"a folder, or one of {known}")
+
+
+def _dated(path: Path) -> Path:
+    return path.with_name(time.strftime(path.name))
 
 
 def _made(name: str, argument: Any) -> Sink:
