@@ -259,7 +259,7 @@ def doctor(as_json: bool) -> None:
 def status(name: str | None, watched: bool, as_json: bool) -> None:
     """Say how running instances fare, by their rings: all of this machine, or the one of that NAME.
 
-    Exit code 5 if one is dead, stuck or has lost a camera.
+    Exit code 5 if one is dead, silent, stuck, has lost a camera or cannot be read.
     """
     from runtime import status as room
 

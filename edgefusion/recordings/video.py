@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import av
@@ -16,10 +14,22 @@ import numpy.typing as npt
 
 from edgefusion.core.errors import MachineError, RecordingError
 from edgefusion.core.frames import Frame, PixelFormat
+from edgefusion.core.geometry import Size
+from edgefusion.recordings.growing_file import GrowingFile
 
 Kind = Literal["visible", "thermal"]
-SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm")
+MUXERS = {".mp4": "mp4", ".mkv": "matroska", ".avi": "avi", ".mov": "mov"}
+"""Suffix of a video that can be written -> FFmpeg's name of its container."""
+SUFFIXES = (*MUXERS, ".webm")
+"""Of videos that can be read."""
 FALLBACK_FPS = 30.0
+
+_ENCODER = {"preset": "veryfast", "crf": "20", "bf": "0"}
+"""Without frames that are predicted from later ones: the parts of a file that was not closed then have right times."""
+_FLUSHED = {"flush_packets": "1"}
+_MP4 = {"movflags": "hybrid_fragmented+empty_moov+default_base_moof", "frag_duration": "1000000"}  # microseconds
+_RECOVERABLE = {".mp4": _MP4, ".mov": _MP4, ".mkv": {"cluster_time_limit": "1000"}}  # milliseconds
+"""Each second is written whole, so that it can be read without those after it."""
 
 
 class VideoReader:
@@ -80,10 +90,13 @@ class VideoReader:
 
 
 class VideoWriter:
-    """H.264 in MP4, which browsers play; ``path`` appears, complete, on ``close``.
+    """H.264, which browsers play, in the container that the suffix names.
+
+    ``path`` can be read at any time up to the last whole second, also when nobody closes it. ``close`` makes MP4 and
+    MOV ordinary files, with an index. Without any frame there is no file.
 
     Args:
-        path: the file to write; a file of that name is replaced.
+        path: the file to write; a file of that name is replaced as soon as there is a second of the new one.
         size_px: (width, height) of the frames. Odd sizes are padded by one repeated row or column.
         fps: constant frame rate.
 
@@ -91,63 +104,78 @@ class VideoWriter:
         MachineError: the folder is missing or not writable, or the disk is full.
     """
 
-    def __init__(self, path: Path, size_px: tuple[int, int], *, fps: float) -> None:
+    def __init__(self, path: Path, size_px: Size, *, fps: float) -> None:
         self.path = path
-        self._part = path.with_name(f".{path.stem}.part{path.suffix}")
         self._padding = [(0, size_px[1] % 2), (0, size_px[0] % 2), (0, 0)]
-        rate = Fraction(fps).limit_denominator(1001)
         try:
-            self._container = av.open(str(self._part), "w", options={"movflags": "+faststart"})
-            stream = self._container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "20"})
-        except (OSError, ValueError) as error:
-            self._part.unlink(missing_ok=True)
+            self._file = GrowingFile(path)
+        except OSError as error:
             raise self._failure(error) from error
-        stream.width, stream.height = size_px[0] + size_px[0] % 2, size_px[1] + size_px[1] % 2
+        try:
+            self._container, self._stream = self._begin(path.suffix.lower(), size_px, Fraction(fps))
+        except BaseException:
+            self._file.end()
+            raise
+        self._frames = 0
+        self._header_bytes = self._file.size_bytes
+
+    def _begin(self, suffix: str, size_px: Size, fps: Fraction) -> tuple[Any, Any]:
+        """(container, stream), and the header in the file."""
+        container = av.open(self._file, "w", format=MUXERS[suffix], options=_FLUSHED | _RECOVERABLE.get(suffix, {}))
+        stream = container.add_stream("libx264", rate=fps.limit_denominator(1001), options=_ENCODER)
+        stream.width, stream.height = (side + side % 2 for side in size_px)
         stream.pix_fmt = "yuv420p"
-        self._stream: Any = stream
+        container.start_encoding()
+        return container, stream
 
     def write(self, rgb: npt.NDArray[np.uint8]) -> None:
-        """Append one [H, W, 3] frame."""
+        """Append one [H, W, 3] frame.
+
+        Raises:
+            MachineError: the disk is full or fails; what was written before can be read, and the writer is closed.
+        """
         padded = np.pad(rgb, self._padding, "edge") if any(after for _, after in self._padding) else rgb
-        self._mux(av.VideoFrame.from_ndarray(padded, format="rgb24"))
+        with self._whole():
+            self._mux(av.VideoFrame.from_ndarray(padded, format="rgb24"))
+        self._frames += 1
 
     def close(self) -> None:
-        """Flush the encoder and give the file its name."""
+        """Write what the encoder holds back, and the index. Raises as ``write``."""
+        if self._file.closed:
+            return
         try:
-            self._mux(None)
-            self._container.close()
-            os.replace(self._part, self.path)
-        except OSError as error:
-            self.abandon()
-            raise self._failure(error) from error
-
-    def abandon(self) -> None:
-        """Close and leave nothing behind."""
-        with contextlib.suppress(OSError):  # the disk is full or gone: what was written is deleted next
-            self._container.close()
-        self._part.unlink(missing_ok=True)
+            with self._whole():
+                self._mux(None)
+                self._container.close()
+                if self._frames:
+                    self._file.finish()
+        finally:
+            self._file.end()
 
     def __enter__(self) -> VideoWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None or issubclass(kind, KeyboardInterrupt):
-            self.close()
-        else:
-            self.abandon()
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _mux(self, frame: Any) -> None:
+        for packet in self._stream.encode(frame):
+            self._container.mux(packet)
+        if self._file.size_bytes > self._header_bytes:
+            self._file.keep()
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """What fails in it ends the file behind its last whole part."""
         try:
-            for packet in self._stream.encode(frame):
-                self._container.mux(packet)
+            yield
         except OSError as error:
-            self.abandon()
+            self._file.end()
+            self._container.close()
             raise self._failure(error) from error
 
-    def _failure(self, error: Exception) -> MachineError:
-        reason = getattr(error, "strerror", None) or error
+    def _failure(self, error: OSError) -> MachineError:
         return MachineError(
-            f"cannot write the video ({reason})", where=self.path, remedy="choose a writable folder with free space"
-        )
+            f"cannot write the video ({error.strerror or error})", where=self.path,
+            remedy="what was written before can be read; choose a writable folder with free space",
+        )  # fmt: skip

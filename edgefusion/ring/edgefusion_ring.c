@@ -45,6 +45,10 @@ static void *map_file(const char *path, int flags, size_t least, int *file) {
     return NULL;
 }
 
+static int writer_is_gone(const edgefusion_ring *ring) { /* as ring/memory.py tells it: who lives holds byte 0 locked */
+    return LOAD(ring->header->state) == 2 || !lock_byte(ring->frames_file, 36, F_RDLCK, 0);
+}
+
 static uint64_t own_owner(void) { /* process number and start time, as ring/owners.py has them */
     char text[1024];
     unsigned long long start = 0;
@@ -78,9 +82,10 @@ int edgefusion_ring_open(edgefusion_ring *ring, const char *name) {
     ring->header = (const edgefusion_header *)map_file(path, O_RDONLY, sizeof *ring->header, &ring->frames_file);
     if (!ring->header) return -errno;
     int known = !memcmp(ring->header->magic, "EFUSRING", 8) && ring->header->schema == 1;
+    int gone = known && writer_is_gone(ring); /* it died: its last frame is no news */
     strcat(path, ".readers");
-    ring->seats = known ? (edgefusion_seat *)map_file(path, O_RDWR, 64 + SEATS * 64, &ring->seats_file) : NULL;
-    int failed = known ? ring->seats ? -EUSERS : -errno : -EPROTO;
+    if (known && !gone) ring->seats = (edgefusion_seat *)map_file(path, O_RDWR, 64 + SEATS * 64, &ring->seats_file);
+    int failed = !known ? -EPROTO : gone ? -ENOENT : ring->seats ? -EUSERS : -errno;
     if (ring->seats && ((const uint64_t *)ring->seats)[2] != ring->header->instance) failed = -ENOENT; /* being replaced */
     for (int seat = 1; failed == -EUSERS && seat <= SEATS; seat++) {
         if (lock_byte(ring->seats_file, 37, F_WRLCK, seat * 64L) < 0) continue;
@@ -123,7 +128,7 @@ int edgefusion_ring_take(edgefusion_ring *ring, edgefusion_frame *frame) {
 int edgefusion_ring_next(edgefusion_ring *ring, edgefusion_frame *frame, int timeout_ms) {
     for (;; timeout_ms -= 100) {
         uint32_t awake = (uint32_t)LOAD(ring->header->wake);
-        int over = LOAD(ring->header->state) == 2 || !lock_byte(ring->frames_file, 36, F_RDLCK, 0);
+        int over = writer_is_gone(ring);
         if (edgefusion_ring_take(ring, frame)) return 1;
         if (over) return -EPIPE;
         if (timeout_ms <= 0) return 0;

@@ -31,12 +31,12 @@ typedef struct { /* one reader of one ring; its members are edgefusion_ring.c's 
     uint64_t last;
 } edgefusion_ring;
 
-/* Begin to read. 0, or -ENOENT: no such ring; -EACCES: not permitted; -EPROTO: another version; -EUSERS: too many
- * readers. A ring of edgefusion run --output ring:front has the name front. */
+/* Begin to read. 0, or -ENOENT: no such ring, or its writer died; -EACCES: not permitted; -EPROTO: another version;
+ * -EUSERS: too many readers. A ring of edgefusion run --output ring:front has the name front. */
 int edgefusion_ring_open(edgefusion_ring *ring, const char *name);
 
 /* Wait for the newest frame that was not given yet: 1, and it must be released; 0 after timeout_ms without one;
- * -EPIPE: the writer ended or died: close, and open again. */
+ * -EPIPE: the writer ended or died: close, and open again until it is no longer -ENOENT, with a pause before each. */
 int edgefusion_ring_next(edgefusion_ring *ring, edgefusion_frame *frame, int timeout_ms);
 
 /* The same without waiting: 1 or 0. */

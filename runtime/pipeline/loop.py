@@ -33,7 +33,7 @@ def run_lanes(
 
 @contextmanager
 def abandoned_on_error() -> Iterator[list[Lane]]:
-    """A list for the lanes of a run: if it fails, their outputs leave nothing unfinished under a final name."""
+    """A list for the lanes of a run: if it fails, the outputs of all are ended, and keep what was written."""
     lanes: list[Lane] = []
     try:
         yield lanes

@@ -127,7 +127,7 @@ class Outputs:
             self._end()
 
     def abandon(self) -> None:
-        """Leave nothing unfinished under a final name."""
+        """Give up what waits, end every output: what was written stays."""
         for thread in self._threads:
             thread.abandon()
         self._end()

@@ -183,7 +183,7 @@ to = "ring:front"  # shared memory: edgefusion.subscribe("front") in any process
 # group = "video"  # who else may read it
 
 # [[output]]
-# to = "drive.mcap"  # both inputs and the fused frames
+# to = "drive-%Y%m%d-%H%M%S.mcap"  # both inputs and the fused frames; a new file at each start
 """
 
 

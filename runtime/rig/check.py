@@ -131,6 +131,10 @@ def _ring(field: str, output: Output, say: Say) -> Iterator[Finding]:
         yield say("error", f"{field}.mode", f"{output.mode} keeps the ring even from this user; 0600 is usual")
     if mode & 0o007:
         yield say("warning", f"{field}.mode", f"{output.mode} lets every user of this machine see the frames")
+    if mode & 0o022:
+        yield say(
+            "warning", f"{field}.mode", f"{output.mode} lets other users overwrite frames; readers need only 0640"
+        )
     if output.group is not None:
         yield from _group(field, output.group, mode, say)
 

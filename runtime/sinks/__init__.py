@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from edgefusion.core.errors import MachineError, UsageError
 from edgefusion.core.frames import FramePair, FusedInfo
-from edgefusion.recordings.video import SUFFIXES
+from edgefusion.recordings.video import MUXERS
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -26,7 +27,7 @@ FILES = {".mcap": "runtime.sinks.mcap:McapSink"}
 
 
 class Sink(Protocol):
-    """Takes fused frames. What is under its final name is complete, or, of MCAP, readable as far as it goes.
+    """Takes fused frames. What is under its final name is readable as far as it goes, also when nobody closes it.
 
     Attributes:
         wants_inputs: whether ``write`` needs the pair that the frame was made of.
@@ -41,13 +42,15 @@ class Sink(Protocol):
         """Finish what was written."""
 
     def abandon(self) -> None:
-        """Remove what cannot be used unfinished; also after an error, and then once more does no harm."""
+        """End it after an error, its own or the run's: what was written stays, and a second end does no harm."""
 
 
 def open_sink(output: str | None, *, fps: float) -> Sink:
     """The sink that an ``--output`` names; None takes and forgets.
 
     A kind and an address (see ``KINDS``), else a video or one of ``FILES`` by its suffix, else a folder of PNGs.
+    In the name of a file %Y, %m, %d, %H, %M and %S stand for the time, so that a service that starts again has a new
+    one.
 
     Raises:
         UsageError: a kind or a suffix of something else.
@@ -65,10 +68,10 @@ def open_sink(output: str | None, *, fps: float) -> Sink:
         return _made(KINDS[kind], address)
     path = Path(output)
     suffix = path.suffix.lower()
-    if suffix in SUFFIXES:
-        return VideoSink(path, fps=fps)
+    if suffix in MUXERS:
+        return VideoSink(_dated(path), fps=fps)
     if suffix in FILES:
-        return _made(FILES[suffix], path)
+        return _made(FILES[suffix], _dated(path))
     return ImageSink(path)
 
 
@@ -83,15 +86,19 @@ def check_output(output: str) -> None:
     if kind in KINDS:
         return
     path = Path(output)
-    written = path.suffix.lower() in (*SUFFIXES, *FILES) or path.is_dir()
+    written = path.suffix.lower() in (*MUXERS, *FILES) or path.is_dir()
     if colon and "/" not in kind and not written:
         known = ", ".join(("ring", *KINDS))
         raise UsageError(f"no kind {kind!r}", where=output, remedy=f"one of {known}, or a path, such as ./{output}")
     if not path.parent.is_dir():
         raise MachineError("no such folder", where=path.parent, remedy="make it or choose another --output")
     if path.suffix and not written:
-        known = ", ".join((*SUFFIXES, *FILES))
+        known = ", ".join((*MUXERS, *FILES))
         raise UsageError(f"cannot write {path.suffix}", where=path, remedy=f"a folder, or one of {known}")
+
+
+def _dated(path: Path) -> Path:
+    return path.with_name(time.strftime(path.name))
 
 
 def _made(name: str, argument: Any) -> Sink:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from edgefusion.core.frames import FramePair, FusedInfo
@@ -18,7 +17,6 @@ class McapSink:
     """Fused frames as pictures, both inputs raw in their cameras' own formats, and the facts of each frame as JSON.
 
     ``NAME.mcap`` takes JPEG of quality 95, ``NAME.png.mcap`` PNG, which loses nothing and takes twenty times as long.
-    In the name %Y, %m, %d, %H, %M and %S stand for the time, so that a service that starts again has a new one.
 
     Raises:
         UsageError: there is such a file.
@@ -28,7 +26,6 @@ class McapSink:
     wants_inputs = True
 
     def __init__(self, path: Path) -> None:
-        path = path.with_name(time.strftime(path.name))
         self._codec: Codec = "png" if path.name.lower().endswith(".png.mcap") else "jpeg"
         self._writer = McapWriter(path)
         self._empty = True

@@ -101,7 +101,7 @@ class SinkThread:
         self._finish("close")
 
     def abandon(self) -> None:
-        """Give up what waits and what is unfinished."""
+        """Give up what waits, and end."""
         self._finish("abandon")
 
     def _finish(self, how: Literal["close", "abandon"]) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import ast
 import configparser
+import inspect
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,7 @@ import edgefusion
 from edgefusion.core.frames import FusedInfo
 from edgefusion.core.rig import examine_rig
 from edgefusion.ring.writer import RingWriter
+from runtime.rig import begin
 from runtime.rig.check import check_static
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -38,6 +41,13 @@ def test_the_rig_is_sound() -> None:
     assert report.name == "front"
     assert report.coverage == pytest.approx(0.97, abs=0.03)
     assert {finding.field for finding in report.findings} <= {"visible.device", "thermal.device"}
+
+
+def test_the_recording_that_a_rig_suggests_has_a_new_name_at_each_start() -> None:
+    """With a fixed one a service that starts again is refused: a recording is not overwritten."""
+    for text in ((EXAMPLES / "rig.toml").read_text(), inspect.getsource(begin)):
+        (name,) = re.findall(r'^# to = "(.*\.mcap)"', text, re.MULTILINE)
+        assert name.endswith("drive-%Y%m%d-%H%M%S.mcap")
 
 
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from edgefusion.core.frames import THERMAL_FORMATS, VISIBLE_FORMATS
-from edgefusion.core.rig import Rig, examine_rig
+from edgefusion.core.rig import RING, Rig, examine_rig
+from edgefusion.recordings.video import MUXERS
+from runtime import sinks
 from runtime.capture.base import KINDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rig.md").read_text()
@@ -112,3 +114,11 @@ def test_every_kind_of_camera_is_documented() -> None:
         assert f"`{name}:" in section or name in ("v4l2", "rtsp"), name
     assert "`/dev/video0`" in section
     assert "`rtsp://" in section
+
+
+def test_every_output_is_documented() -> None:
+    section = PAGE.partition("## Outputs\n")[2].partition("\n## ")[0]
+    for kind in (RING, *(f"{name}:" for name in sinks.KINDS)):
+        assert f"| `{kind}" in section, kind
+    rows = " ".join(line for line in section.splitlines() if line.startswith("| "))
+    assert set(re.findall(r"\.\w+(?=[`,)])", rows)) - {".rrd"} == {*MUXERS, *sinks.FILES}

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -132,6 +133,31 @@ def test_a_file_that_is_no_ring_does_not_hide_the_others(edgefusion: Callable[..
     assert result.exit_code == 5
     assert "broken: " in result.stdout
     assert "front: running" in result.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_a_ring_of_another_user_is_not_well_and_ones_own_can_be_named(
+    edgefusion: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # noqa: S103 (another user is to look)
+        monkeypatch.setenv("EDGEFUSION_SHM", folder)
+        with running("front", STATUS), running("private", STATUS):
+            os.chmod(Path(folder, "edgefusion.front"), 0o644)
+            edgefusion("status")  # imports all, where the other user may not look
+            os.seteuid(65534)
+            try:
+                everything, own, private = (
+                    edgefusion("status"),
+                    edgefusion("status", "front"),
+                    edgefusion("status", "private"),
+                )
+            finally:
+                os.seteuid(0)
+    assert [result.exit_code for result in (everything, own, private)] == [5, 0, 3]
+    assert "front: running" in everything.stdout
+    assert "private: " in everything.stdout
+    assert "may not be read by this user" in private.stderr
 
 
 def test_watching_follows_a_ring_until_it_is_interrupted() -> None:

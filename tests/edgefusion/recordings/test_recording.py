@@ -77,14 +77,6 @@ def test_a_truncated_video_is_an_error(tmp_path: Path, keep: int) -> None:
         VideoReader(path, "visible")
 
 
-def test_a_video_in_the_making_has_no_final_name(tmp_path: Path) -> None:
-    path = tmp_path / "v.mp4"
-    with pytest.raises(RuntimeError), VideoWriter(path, (64, 48), fps=30) as writer:
-        writer.write(np.zeros((48, 64, 3), np.uint8))
-        raise RuntimeError
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_an_odd_size_is_padded(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "v.mp4", (63, 47), fps=30) as writer:
         writer.write(np.full((47, 63, 3), 99, np.uint8))

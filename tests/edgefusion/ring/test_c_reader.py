@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -37,15 +39,28 @@ int main(int count, char **words) {
 }
 """
 
+DOCUMENTED = r"""
+#define _DEFAULT_SOURCE
+#include <stdint.h>
+#include <stdio.h>
+static void detect(const uint8_t *rgb, unsigned width, unsigned height, int64_t timestamp_ns) {
+    printf("%%d %%ux%%u at %%lld\n", rgb[0], width, height, (long long)timestamp_ns), fflush(stdout);
+}
+%s
+int main(int count, char **words) { return count == 2 ? -read_for_ever(words[1]) : 2; }
+"""
+
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the example reader and the holder."""
+    """A folder with the example reader, the holder, and the loop of docs/ring.md."""
     if not GCC:
         pytest.skip("gcc is not installed")
     folder = tmp_path_factory.mktemp("c")
     (folder / "holder.c").write_text(HOLDER)
-    for source in (ROOT / "examples/ring_reader.c", folder / "holder.c"):
+    loop = (ROOT / "docs/ring.md").read_text().split("```c\n")[1].split("```")[0]
+    (folder / "documented.c").write_text(DOCUMENTED % loop)
+    for source in (ROOT / "examples/ring_reader.c", folder / "holder.c", folder / "documented.c"):
         subprocess.run([GCC, "-std=c11", *STRICT, source, SOURCE, "-o", folder / source.stem], check=True)
     return folder
 
@@ -96,6 +111,44 @@ def test_its_lease_holds_and_dies_with_it(compiled: Path, name: str) -> None:
 def test_it_says_why_it_cannot_read(compiled: Path, name: str) -> None:
     done = subprocess.run([compiled / "ring_reader", name], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, f"ring {name}: No such file or directory\n")
+
+
+def test_what_a_dead_writer_left_is_no_ring(compiled: Path, name: str) -> None:
+    with process("write", name, 0, 1, 60.0) as writer:
+        assert heard(writer) == "begun"
+        writer.kill()
+        writer.wait()
+        for _ in range(2):
+            done = subprocess.run([compiled / "ring_reader", name, "1"], capture_output=True, text=True)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr == f"ring {name}: No such file or directory\n"
+    with RingWriter(name, size_px=SIZE) as ring:
+        publish(ring, 7)
+        done = subprocess.run([compiled / "ring_reader", name, "1"], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith("7 160x120 ")
+
+
+def test_the_documented_loop_waits_for_the_next_writer_without_spinning(compiled: Path, name: str) -> None:
+    with subprocess.Popen([compiled / "documented", name], stdout=subprocess.PIPE, text=True) as reader:
+        try:
+            with process("write", name, 0, 1, 60.0) as writer:
+                assert heard(reader) == "0 160x120 at 1000000000"
+                writer.kill()
+                writer.wait()
+            before_s = cpu_s(reader.pid)
+            time.sleep(1)
+            assert cpu_s(reader.pid) - before_s < 0.2
+            with RingWriter(name, size_px=SIZE) as ring:
+                publish(ring, 5)
+                assert heard(reader) == "5 160x120 at 1000000005"
+        finally:
+            reader.kill()
+
+
+def cpu_s(pid: int) -> float:
+    """What a process has used of the processor."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_it_is_a_c_plus_plus_header_too(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from edgefusion.core.errors import RunError
 from edgefusion.core.frames import FramePair, PixelFormat
 from edgefusion.recordings.images import read_visible
 from edgefusion.recordings.video import VideoReader
+from runtime.pipeline.outputs import DEPTH
 from runtime.pipeline.statistics import STAGES, WARM_UP_FRAMES
 from runtime.pipeline.stream import PairStream
 from runtime.sync.moments import Moment
@@ -129,14 +130,16 @@ def test_stop_ends_after_the_frame_in_hand() -> None:
     assert (run.go().frames, run.lane.ended) == (3, False)
 
 
-def test_a_failing_source_leaves_no_unfinished_video(tmp_path: Path) -> None:
+def test_a_failing_source_leaves_the_video_of_what_was_written(tmp_path: Path) -> None:
     def failing() -> Iterator[FramePair]:
-        yield from pairs(2)
+        yield from pairs(20)
         raise RunError("the camera broke")
 
     with pytest.raises(RunError, match="the camera broke"):
         Run(failing(), outputs=(str(tmp_path / "out.mp4"),)).go()
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "out.mp4"]
+    video = VideoReader(tmp_path / "out.mp4", "visible")
+    assert 20 - DEPTH <= video.length == sum(1 for _ in video) <= 20
 
 
 def test_a_video_ends_before_frames_of_another_size_and_is_whole(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,14 +85,6 @@ def test_png_loses_nothing(tmp_path: Path) -> None:
     sink.write(noise, info(0), inputs(0))
     sink.close()
     np.testing.assert_array_equal(fused(path)[0], noise)
-
-
-def test_a_name_may_hold_the_time(tmp_path: Path) -> None:
-    sink = open_sink(str(tmp_path / "drive-%Y%m%d-%H%M%S.mcap"), fps=30)
-    sink.write(RGB, info(0), None)
-    sink.close()
-    (path,) = tmp_path.iterdir()
-    assert re.fullmatch(r"drive-20\d{6}-\d{6}\.mcap", path.name)
 
 
 def test_a_recording_is_not_overwritten(tmp_path: Path) -> None:
