@@ -166,6 +166,51 @@ def test_a_drift_is_corrected_in_what_is_packed() -> None:
         assert alike(loop.fusion.thermal_view(), packed(loop.moment.pair, np.eye(3))) < 0.99
 
 
+def test_a_correction_that_is_lost_as_the_frames_change_and_change_back_is_made_again() -> None:
+    """Between the two changes no sample is taken."""
+    with Loop(Drift(every_s=0.3, auto_correct=True)) as loop:
+        loop.see("good")
+        loop.moments.off = (5.0, -3.0)
+        loop.until(lambda: loop.status["corrected_px"] > 3)
+        loop.moments.stale = loop.moments.small = True
+        loop.until(lambda: loop.fusion.size_px == SIZES[0])
+        loop.moments.small = False
+        loop.until(lambda: loop.fusion.size_px == SIZE)
+        loop.frames(5)
+        np.testing.assert_array_equal(loop.monitor.used, np.eye(3))
+        assert loop.status == {"state": "unknown"}
+        loop.moments.stale = False
+        loop.until(lambda: loop.status.get("corrected_px", 0) > 3)
+        loop.until(lambda: apart_px(loop.monitor.used, shift((5.0, -3.0)), SIZE) < 1.5)
+        loop.until(lambda: alike(loop.fusion.thermal_view(), packed(loop.moment.pair, loop.monitor.used)) > 0.99)
+
+
+def test_a_table_made_for_other_frames_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frames change while it is made, and change back before it is asked for."""
+    with Loop(Drift(every_s=0.3, auto_correct=True)) as loop:
+        begun, done = threading.Event(), threading.Event()
+        make, registered = loop.fusion.table, []
+
+        def late(correction: np.ndarray):
+            begun.set()
+            done.wait(PATIENCE_S)
+            return make(correction)
+
+        monkeypatch.setattr(loop.fusion, "table", late)
+        monkeypatch.setattr(loop.fusion, "register", registered.append)
+        loop.see("good")
+        loop.moments.off = (5.0, -3.0)
+        loop.until(begun.is_set)
+        loop.moments.stale = loop.moments.small = True
+        loop.until(lambda: loop.fusion.size_px == SIZES[0])
+        done.set()
+        loop.moments.small = False
+        loop.until(lambda: loop.fusion.size_px == SIZE)
+        loop.frames(10)
+        assert registered == []
+        np.testing.assert_array_equal(loop.monitor.used, np.eye(3))
+
+
 def test_beyond_the_budget_the_visible_image_passes_through_until_it_is_right_again() -> None:
     with Loop(Drift(every_s=0.3, budget_px=6)) as loop:
         loop.see("good")
