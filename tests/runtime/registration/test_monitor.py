@@ -126,6 +126,13 @@ def children() -> list[psutil.Process]:
     return [each for each in psutil.Process().children() if "spawn_main" in " ".join(each.cmdline())]
 
 
+def gone(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_a_registration_that_is_right_is_called_good() -> None:
     with Loop(QUICK) as loop:
         assert loop.status == {"state": "unknown"}
@@ -259,13 +266,15 @@ def test_stale_frames_are_not_measured() -> None:
         loop.see("good")
 
 
-def test_a_process_that_is_killed_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_a_process_that_answers_no_more_ends_no_run(monkeypatch: pytest.MonkeyPatch, how: signal.Signals) -> None:
     monkeypatch.setattr("runtime.registration.monitor.AGAIN_S", 0.5)
+    monkeypatch.setattr("runtime.registration.monitor.PATIENCE_S", 5.0)
     with Loop(QUICK) as loop:
         loop.see("good")
         (process,) = children()
-        os.kill(process.pid, signal.SIGKILL)
-        loop.until(lambda: process.status() == psutil.STATUS_ZOMBIE or not process.is_running())
+        os.kill(process.pid, how)
+        loop.until(lambda: gone(process))
         before = loop.status["measured"]
         loop.until(lambda: loop.status["measured"] > before + 1)
         assert children()
@@ -298,6 +307,26 @@ def test_the_worker_gives_way_to_everything() -> None:
         assert found.cpu_s > 0
         (process,) = children()
         assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
+    finally:
+        worker.close()
+    assert children() == []
+
+
+def test_a_worker_that_is_stopped_holds_nobody_up() -> None:
+    worker = Worker()
+    draw = np.random.default_rng(0)
+    try:
+        worker.ask(draw.random((16, 60, 80), np.float32), SIZE, np.eye(3))
+        assert worker.answer(PATIENCE_S)
+        (process,) = children()
+        os.kill(process.pid, signal.SIGSTOP)
+        more = draw.random((8, 270, 480), np.float32), (1920, 1080), np.eye(3)
+        asking = threading.Thread(target=lambda: (worker.ask(*more), worker.answer(0.2)), daemon=True)
+        asking.start()
+        asking.join(PATIENCE_S / 4)
+        assert not asking.is_alive()
+        os.kill(process.pid, signal.SIGCONT)
+        assert worker.answer(PATIENCE_S)
     finally:
         worker.close()
     assert children() == []
