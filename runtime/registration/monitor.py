@@ -21,7 +21,7 @@ from runtime.registration.watch import State, Trained, Watch
 from runtime.registration.worker import Worker
 
 TICK_S = 0.1
-"""Between two looks at what is to be done, and between two steps of a correction."""
+"""Between two looks at what is to be done, at most, and between two steps of a correction, at least."""
 
 PATIENCE_S, AGAIN_S = 60.0, 60.0
 """A measurement that takes so long never comes; after a failure of its process the next one waits so long."""
@@ -71,7 +71,7 @@ class Monitor:
         self._step: Step | None = None
         self._said: dict[str, Any] = {}
         self._asked_s = self._begin_s = time.monotonic()
-        self._rest_s = 0.0
+        self._rest_s = self._stepped_s = 0.0
         self._cpu_s = 0.0
         self._over, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"drift of {name}", daemon=True)
@@ -115,7 +115,7 @@ class Monitor:
 
     def _run(self) -> None:
         while not self._over.is_set():
-            self._wake.wait(TICK_S)
+            self._wake.wait(self._tick_s)
             self._wake.clear()
             now_s = time.monotonic()
             if self._sample is not None:
@@ -125,6 +125,12 @@ class Monitor:
                 urgent = self._watch is not None and self._watch.urgent
                 self.due = self._allowance.permits(now_s, urgent=urgent)
             self._correct()
+
+    @property
+    def _tick_s(self) -> float:
+        """Until there may be something to do: the next step of a correction is not put off by what woke the thread."""
+        left_s = self._stepped_s + TICK_S - time.monotonic()
+        return left_s if left_s > 0 else TICK_S
 
     @property
     def _period_s(self) -> float:
@@ -139,7 +145,7 @@ class Monitor:
             return
         try:
             self._worker.ask(sample.planes, sample.size_px, watch.start(sample.correction))
-            while (found := self._worker.answer(TICK_S)) is None:
+            while (found := self._worker.answer(self._tick_s)) is None:
                 self._correct()
                 if self._over.is_set():
                     return
@@ -162,12 +168,14 @@ class Monitor:
     def _correct(self) -> None:
         """Make the table of the next step, once the loop has taken the last one."""
         watch, set_up = self._watch, self._watched
-        if watch is None or set_up != self._set_up or self._step is not None:
+        now_s = time.monotonic()
+        if watch is None or set_up != self._set_up or self._step is not None or now_s < self._stepped_s + TICK_S:
             return
-        correction = watch.step(time.monotonic())
+        correction = watch.step(now_s)
         if correction is not None:
             begin_s = time.thread_time()
             self._step = Step(self._fusion.table(correction), correction, set_up)
+            self._stepped_s = time.monotonic()
             self._spend(time.thread_time() - begin_s)
             self._tell(watch)
 

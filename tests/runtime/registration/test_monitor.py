@@ -26,7 +26,7 @@ from runtime.fusion import Fusion
 from runtime.pipeline.lane import Lane
 from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.stream import PairStream
-from runtime.registration.monitor import Monitor
+from runtime.registration.monitor import TICK_S, Monitor
 from runtime.registration.worker import Worker
 from runtime.sync.moments import Moment
 
@@ -171,6 +171,22 @@ def test_a_drift_is_corrected_in_what_is_packed() -> None:
             np.testing.assert_array_equal(ours, expected)
         loop.until(lambda: alike(loop.fusion.thermal_view(), packed(loop.moment.pair, loop.monitor.used)) > 0.99)
         assert alike(loop.fusion.thermal_view(), packed(loop.moment.pair, np.eye(3))) < 0.99
+
+
+def test_steps_of_a_correction_are_a_tenth_of_a_second_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Loop(Drift(every_s=0.3, auto_correct=True)) as loop:
+        make, made_s = loop.fusion.table, []
+
+        def timed(correction: np.ndarray):
+            made_s.append(time.monotonic())
+            return make(correction)
+
+        monkeypatch.setattr(loop.fusion, "table", timed)
+        loop.see("good")
+        loop.moments.off = (9.0, -6.0)
+        loop.until(lambda: loop.status["corrected_px"] > 8)
+    assert len(made_s) >= 32
+    assert np.diff(made_s).min() > TICK_S - 1e-6
 
 
 def test_a_correction_that_is_lost_as_the_frames_change_and_change_back_is_made_again() -> None:
