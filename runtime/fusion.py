@@ -49,6 +49,7 @@ class Fusion(ABC):
     Attributes:
         built: the engine in use, for the size of the last pair.
         size_px: (width, height) of fused images.
+        set_ups: how often the kernels were made for frames of other forms, with the rig's own registration.
 
     Raises:
         MachineError: what the device needs is missing.
@@ -72,6 +73,7 @@ class Fusion(ABC):
         self._registration, self._bits = registration, bits
         self._spec = AgcSpec(**bundle.manifest.agc.model_dump())
         self._forms: dict[Side, Form] = {}
+        self.set_ups = 0
         self._engine_size: Size | None = None
         self._shared: dict[Size, Any] = {}
         self._rgb = np.zeros((0, 0, 3), np.uint8)
@@ -101,11 +103,6 @@ class Fusion(ABC):
     @abstractmethod
     def unpack(self, visible: Frame, rgb: Pixels) -> None:
         """Third stage: the engine's output and the visible chroma into ``rgb`` [H, W, 3] uint8."""
-
-    @property
-    def forms(self) -> tuple[Form, Form] | None:
-        """What the frames are for which all is set up, (visible, thermal); None before the first."""
-        return (self._forms["visible"], self._forms["thermal"]) if len(self._forms) == 2 else None
 
     def table(self, correction: Matrix) -> SamplingTable:
         """How ``pack`` is to sample thermal if the registration is off; from any thread, takes milliseconds.
@@ -142,6 +139,7 @@ class Fusion(ABC):
             self._take_engine(size)
             self._engine_size = size
         if self._packer.fit_forms(visible, thermal):
+            self.set_ups += 1
             self._take_unpack(visible)
             self.size_px = visible[1]
 

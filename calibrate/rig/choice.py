@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calibrate.rig.detect import Sighting
+from calibrate.rig.detect import LEAST_POINTS, Sighting
 from calibrate.rig.survey import Looked, Survey
 from calibrate.rig.target import Target
 from edgefusion.core.geometry import Size
@@ -29,6 +29,8 @@ BLURRED = 0.45
 ALIKE = 0.14
 """Poses nearer to each other than this are one: a seventh of the image, 8 degrees or a seventh in distance."""
 
+APART = "the two cameras see different parts of the board"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -42,7 +44,7 @@ def choose(survey: Survey) -> Choice:
     """Frames that both cameras see the target in, unlike each other."""
     rejected = {each.index: _unseen(each) for each in survey.looked if not each.both}
     rest = [each for each in survey.looked if each.both]
-    rejected |= _unfit(rest)
+    rejected |= _unfit(rest) | {each.index: APART for each in rest if _apart(each, survey.target)}
     rest = [each for each in rest if each.index not in rejected]
     places = np.array([_pose(each.of("visible"), survey.target, survey.size_px["visible"]) for each in rest])
     chosen: list[int] = []
@@ -83,6 +85,20 @@ def _unfit(rest: Sequence[Looked]) -> dict[int, str]:
             share = each.sharpness[blurred[0]] / usual[blurred[0]]
             found[each.index] = f"{blurred[0]} is blurred: {share:.0%} of the usual sharpness"
     return found
+
+
+def _apart(looked: Looked, target: Target) -> bool:
+    """Whether the points that both cameras see say nothing about how the cameras stand: too few, or on one line."""
+    visible, thermal = looked.of("visible"), looked.of("thermal")
+    ends = [thermal, thermal.turned(target)] if target.ambiguous else [thermal]  # which it is, is not known yet
+    return any(_too_little(np.intersect1d(visible.numbers, each.numbers), target) for each in ends)
+
+
+def _too_little(numbers: npt.NDArray[np.int64], target: Target) -> bool:
+    if len(numbers) < LEAST_POINTS:
+        return True
+    places = np.round(target.points_m[numbers, :2].astype(np.float64) / target.step_m)
+    return bool(np.linalg.matrix_rank(places - places[0]) < 2)
 
 
 def _pose(seen: Sighting, target: Target, size_px: Size) -> Doubles:

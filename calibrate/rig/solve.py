@@ -161,6 +161,7 @@ class _Rig:
 def _rig(frames: Sequence[Frame], target: Target, sizes_px: tuple[Size, Size]) -> _Rig:
     lenses = [_lens([each.seen[side] for each in frames], target, sizes_px[side]) for side in (0, 1)]
     points, places = _shared(frames, target)
+    # k3 is free of both or of none: where a camera showed none by itself, one too many costs less than one too few
     plain = all(lens.distortion[4] == 0 for lens, *_ in lenses)
     flags = cv2.CALIB_USE_INTRINSIC_GUESS | (cv2.CALIB_FIX_K3 if plain else 0)
     given = [part.copy() for lens, *_ in lenses for part in (lens.matrix, np.array(lens.distortion))]

@@ -23,6 +23,9 @@ AGREEING_PX = 0.1
 """A registration that differs by more from what its lenses imply, on average, was not made with them. Rounding stays
 below 0.001 px, a calibration on images of another size below 0.03."""
 
+RETURNING_PX = 0.5
+"""Where a lens has an inverse, OpenCV's comes back to the pixel much nearer than this; elsewhere it ends anywhere."""
+
 
 @dataclass(frozen=True)
 class Lens:
@@ -33,7 +36,7 @@ class Lens:
     distortion: tuple[float, ...]
 
     def rays(self, points_px: Doubles) -> Doubles:
-        """[N, 3] directions, z = 1, of [N, 2] pixels."""
+        """[N, 3] directions, z = 1, of [N, 2] pixels; nonsense where the lens shows nothing: see ``RETURNING_PX``."""
         criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-10)
         given = (points_px[:, None], self.matrix, np.array(self.distortion))
         if hasattr(cv2, "undistortPointsIter"):  # OpenCV 4
@@ -64,6 +67,12 @@ class Lens:
         k1, k2, _, _, k3 = self.distortion
         turns = np.roots([7 * k3, 5 * k2, 3 * k1, 1])
         return float(np.sqrt(min((turn.real for turn in turns if np.isreal(turn) and turn.real > 0), default=np.inf)))
+
+    def reaches(self, points_m: Doubles) -> npt.NDArray[np.bool_]:
+        """[N] whether [N, 3] points lie before the camera and within its ``reach``."""
+        away = np.hypot(points_m[:, 0], points_m[:, 1])
+        with np.errstate(invalid="ignore"):  # any distance times no depth
+            return np.asarray((points_m[:, 2] > 0) & (away < self.reach * points_m[:, 2]))
 
     @property
     def grid(self) -> Doubles:
@@ -100,19 +109,19 @@ class Geometry:
 
     def thermal_points(self, points_px: Doubles, distance_m: float) -> Doubles:
         """Where [N, 2] visible pixels lie in thermal if they show something so far ahead."""
-        return self.thermal.pixels(self._ahead(points_px, distance_m))
+        return self.thermal.pixels(self._ahead(self.visible.rays(points_px), distance_m))
 
     def seen_points(self, points_px: Doubles, distance_m: float) -> Doubles:
-        """``thermal_points``; NaN behind thermal, and beyond its lens's ``reach``."""
-        ahead = self._ahead(points_px, distance_m)
-        away = np.hypot(ahead[:, 0], ahead[:, 1])
-        with np.errstate(invalid="ignore"):  # any distance times no depth
-            shown = (ahead[:, 2] > 0) & (away < self.thermal.reach * ahead[:, 2])
+        """``thermal_points``; NaN behind thermal, and beyond the ``reach`` of either lens."""
+        rays = self.visible.rays(points_px)
+        ahead = self._ahead(rays, distance_m)
+        shown = self.visible.reaches(rays) & self.thermal.reaches(ahead)
+        shown &= np.linalg.norm(self.visible.pixels(rays) - points_px, axis=1) < RETURNING_PX
         return np.where(shown[:, None], self.thermal.pixels(ahead), np.nan)
 
-    def _ahead(self, points_px: Doubles, distance_m: float) -> Doubles:
-        """[N, 3] what visible pixels show at that distance, from thermal, as shares of the distance."""
-        return np.asarray(self.visible.rays(points_px) @ self.rotation.T + self.translation_m / distance_m)
+    def _ahead(self, rays: Doubles, distance_m: float) -> Doubles:
+        """[N, 3] what lies there on rays of visible, from thermal, as shares of the distance."""
+        return np.asarray(rays @ self.rotation.T + self.translation_m / distance_m)
 
     def resized(self, visible: Size, thermal: Size) -> Geometry:
         """The same for other image sizes."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from edgefusion.core.frames import Form
 from edgefusion.core.geometry import Matrix
 from edgefusion.core.rig import Drift
 from edgefusion.kernels.cpu import SamplingTable
@@ -22,7 +21,7 @@ from runtime.registration.watch import State, Trained, Watch
 from runtime.registration.worker import Worker
 
 TICK_S = 0.1
-"""Between two looks at what is to be done, and between two steps of a correction."""
+"""Between two looks at what is to be done, at most, and between two steps of a correction, at least."""
 
 PATIENCE_S, AGAIN_S = 60.0, 60.0
 """A measurement that takes so long never comes; after a failure of its process the next one waits so long."""
@@ -30,11 +29,11 @@ PATIENCE_S, AGAIN_S = 60.0, 60.0
 
 @dataclass(frozen=True)
 class Step:
-    """A table that waits to be used."""
+    """A table that waits to be used, if by then nothing was set up anew."""
 
     table: SamplingTable
     correction: Matrix
-    forms: tuple[Form, Form]
+    set_up: int
 
 
 class Monitor:
@@ -67,13 +66,12 @@ class Monitor:
         self._trained, self._drifted = trained, drifted
         self._worker, self._allowance = Worker(), Allowance()
         self._watch: Watch | None = None
-        self._forms: tuple[Form, Form] | None = None
-        self._sampled: tuple[Form, Form] | None = None
+        self._set_up = self._watched = 0
         self._sample: Sample | None = None
         self._step: Step | None = None
         self._said: dict[str, Any] = {}
         self._asked_s = self._begin_s = time.monotonic()
-        self._rest_s = 0.0
+        self._rest_s = self._stepped_s = 0.0
         self._cpu_s = 0.0
         self._over, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"drift of {name}", daemon=True)
@@ -94,33 +92,30 @@ class Monitor:
     def before(self) -> None:
         """The loop is about to pack a pair: from here on the newest correction is used."""
         step, self._step = self._step, None
-        if self._forms != self._fusion.forms:  # all was set up anew, by the rig's own registration
-            self._forms, self.used = self._fusion.forms, np.eye(3)
-        if step is not None and step.forms == self._forms:
+        if self._set_up != self._fusion.set_ups:  # anew, by the rig's own registration, be it for forms known before
+            self._set_up, self.used = self._fusion.set_ups, np.eye(3)
+        if step is not None and step.set_up == self._set_up:
             self._fusion.register(step.table)
             self.used = step.correction
 
     def look(self) -> None:
         """The loop is done with a pair that it packed, and has published it: take a sample of it."""
-        forms = self._forms
-        if forms is None:
-            return
-        size = forms[0][1]
+        size = self._fusion.size_px
         planes = self._fusion.packed(chosen(size[0]))
-        self._sample, self.due = Sample(planes, size, forms, self.used, time.monotonic()), False
+        self._sample, self.due = Sample(planes, size, self._set_up, self.used, time.monotonic()), False
         self._wake.set()  # at once, while the loop waits for its next frame
 
     def status(self) -> dict[str, Any]:
         """``Watch.status`` and ``cpu``: the share of one processor that measuring takes."""
         watch = self._watch
-        if watch is None:
+        if watch is None or self._watched != self._set_up:
             return {"state": "unknown"}
         share = self._cpu_s / max(time.monotonic() - self._begin_s, 1.0)
         return {**watch.status(), "cpu": round(share, 4)}
 
     def _run(self) -> None:
         while not self._over.is_set():
-            self._wake.wait(TICK_S)
+            self._wake.wait(self._tick_s)
             self._wake.clear()
             now_s = time.monotonic()
             if self._sample is not None:
@@ -132,11 +127,17 @@ class Monitor:
             self._correct()
 
     @property
+    def _tick_s(self) -> float:
+        """Until there may be something to do: the next step of a correction is not put off by what woke the thread."""
+        left_s = self._stepped_s + TICK_S - time.monotonic()
+        return left_s if left_s > 0 else TICK_S
+
+    @property
     def _period_s(self) -> float:
         return self._watch.period_s if self._watch else self._settings.every_s
 
     def _measure(self, sample: Sample) -> None:
-        watch = self._watched(sample)
+        watch = self._watch_for(sample)
         self._asked_s = sample.at_s
         if (doubt := unfit(sample.size_px)) is not None:
             watch.add(doubt, sample.correction, sample.at_s)
@@ -144,7 +145,7 @@ class Monitor:
             return
         try:
             self._worker.ask(sample.planes, sample.size_px, watch.start(sample.correction))
-            while (found := self._worker.answer(TICK_S)) is None:
+            while (found := self._worker.answer(self._tick_s)) is None:
                 self._correct()
                 if self._over.is_set():
                     return
@@ -157,22 +158,24 @@ class Monitor:
         watch.add(found, sample.correction, sample.at_s)
         self._tell(watch)
 
-    def _watched(self, sample: Sample) -> Watch:
-        if self._watch is None or self._sampled != sample.forms:
-            self._sampled = sample.forms
+    def _watch_for(self, sample: Sample) -> Watch:
+        if self._watch is None or self._watched != sample.set_up:
             correct = self._live and self._settings.auto_correct
             self._watch = Watch(sample.size_px, self._settings, correct=correct, trained=self._trained)
+            self._watched = sample.set_up
         return self._watch
 
     def _correct(self) -> None:
         """Make the table of the next step, once the loop has taken the last one."""
-        watch = self._watch
-        if watch is None or self._sampled is None or self._step is not None:
+        watch, set_up = self._watch, self._watched
+        now_s = time.monotonic()
+        if watch is None or set_up != self._set_up or self._step is not None or now_s < self._stepped_s + TICK_S:
             return
-        correction = watch.step(time.monotonic())
+        correction = watch.step(now_s)
         if correction is not None:
             begin_s = time.thread_time()
-            self._step = Step(self._fusion.table(correction), correction, self._sampled)
+            self._step = Step(self._fusion.table(correction), correction, set_up)
+            self._stepped_s = time.monotonic()
             self._spend(time.thread_time() - begin_s)
             self._tell(watch)
 

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgefusion.core.frames import Form
 from edgefusion.core.geometry import Matrix, Size, resize_map
 from edgefusion.kernels.layout import PHASES, Tensor
 from edgefusion.registration import residual
@@ -32,14 +31,14 @@ class Sample:
     Attributes:
         planes: [N, H/4, W/4], the phases named by ``chosen``, 0..1.
         size_px: of the visible image.
-        forms: of both frames.
+        set_up: ``Fusion.set_ups`` then.
         correction: [3, 3] with which thermal was sampled.
         at_s: when.
     """
 
     planes: Tensor
     size_px: Size
-    forms: tuple[Form, Form]
+    set_up: int
     correction: Matrix
     at_s: float
 

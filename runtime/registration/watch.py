@@ -97,10 +97,13 @@ class Watch:
     def add(self, measurement: Measurement, used: Matrix, at_s: float) -> None:
         """Take in what was measured of a sample that was made with the correction ``used``, at that time."""
         self.why, self._doubted = measurement.doubt, bool(measurement.doubt)
+        if silent := self._silent(at_s):
+            self._forget()
         if measurement.doubt:
             self.ignored += 1
-            self._fall_silent(at_s)
             return
+        if silent:
+            self._track = Track()  # the old one would believe anything by now
         total = change_of(used @ measurement.correction, self._size)
         if not self._track.add(total, measurement.uncertainty_px, at_s):
             self.ignored += 1
@@ -124,7 +127,8 @@ class Watch:
 
     def step(self, at_s: float) -> Matrix | None:
         """The next correction to be used, [3, 3], STEP_PX from the last one at most; None if that may stay."""
-        if not self._correct or len(self._first) < FIRST:
+        if not self._correct or len(self._first) < FIRST or self.state is State.UNKNOWN:
+            self._stepping = False
             return None
         goal = self._within(self._track.at(at_s))
         way = goal - self._corrected
@@ -177,8 +181,8 @@ class Watch:
         self._near = newest is State.GOOD and self._changed(total - self._corrected) > self._settings.limit_px / 2
         if max(newest, known) > self.state:
             weight = max(min(1.0, uncertainty_px**-2), CONFIRMED / 2 if known > self.state else 0.0)
-            self._worse += weight if self.state is not State.UNKNOWN else CONFIRMED
-            if self._worse >= CONFIRMED:
+            self._worse += weight
+            if self._worse >= CONFIRMED or max(newest, known) is State.GOOD:
                 self.state, self._worse = max(newest, known), 0.0
             return
         self._worse = 0.0
@@ -198,8 +202,12 @@ class Watch:
     def _within(self, goal: Change) -> Change:
         return np.asarray(goal * min(1.0, self._settings.range_px / max(length_px(goal, self._size), 1e-9)))
 
-    def _fall_silent(self, at_s: float) -> None:
+    def _silent(self, at_s: float) -> bool:
         limit_s = max(SILENT_S, 20 * self._settings.every_s)
-        silent = self._heard_s is None or at_s - self._heard_s > limit_s
-        if silent and self.state is not State.BEYOND:
+        return self._heard_s is None or at_s - self._heard_s > limit_s
+
+    def _forget(self) -> None:
+        """Nothing is known any more; what was given up stays so."""
+        self._worse = 0.0
+        if self.state is not State.BEYOND:
             self.state = State.UNKNOWN

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
+import select
 import signal
 import time
+from collections import deque
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
@@ -19,6 +22,9 @@ from runtime.registration.sample import Measurement, measure
 
 STOP_S = 2.0
 
+PIECE = 16 * 1024
+"""Bytes: a socket that can be written to takes so many at once; all of a task would block while nobody reads."""
+
 
 class Worker:
     """One process, started by the first question. For one thread."""
@@ -26,17 +32,19 @@ class Worker:
     def __init__(self) -> None:
         self._process: multiprocessing.process.BaseProcess | None = None
         self._end: Connection | None = None
+        self._unsent: deque[bytes] = deque()
 
     def ask(self, planes: Tensor, size_px: Size, start: Matrix) -> None:
-        """Begin to measure; see ``sample.measure``.
+        """Begin to measure; see ``sample.measure``. Only ``answer`` sends it, as fast as it is read.
 
         Raises:
-            OSError: the process is gone, or none can be started.
+            OSError: none can be started.
         """
         if self._end is None:
             self._begin()
-        assert self._end is not None  # noqa: S101
-        self._end.send((planes, size_px, start))
+        task = pickle.dumps((planes, size_px, start))
+        self._unsent = deque(task[at : at + PIECE] for at in range(0, len(task), PIECE))
+        self._unsent.append(b"")
 
     def answer(self, timeout_s: float) -> Measurement | None:
         """What was measured, if it is within the time.
@@ -45,7 +53,12 @@ class Worker:
             OSError, EOFError: the process is gone.
         """
         assert self._end is not None  # noqa: S101  # it was asked
-        return self._end.recv() if self._end.poll(timeout_s) else None
+        end_s = time.monotonic() + timeout_s
+        while self._unsent:
+            if not _writable(self._end, end_s - time.monotonic()):
+                return None
+            self._end.send_bytes(self._unsent.popleft())
+        return self._end.recv() if self._end.poll(max(end_s - time.monotonic(), 0)) else None
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -69,6 +82,12 @@ class Worker:
             theirs.close()
 
 
+def _writable(end: Connection, timeout_s: float) -> bool:
+    poll = select.poll()
+    poll.register(end.fileno(), select.POLLOUT)
+    return bool(poll.poll(1e3 * max(timeout_s, 0)))
+
+
 def _serve(end: Connection) -> None:
     """Answer until the other side is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
@@ -78,9 +97,9 @@ def _serve(end: Connection) -> None:
     cv2.setNumThreads(1)
     while True:
         try:
-            task = end.recv()
+            task = b"".join(iter(end.recv_bytes, b""))
         except EOFError:
             return
         begin_s = time.process_time()
-        found = measure(*task)
+        found = measure(*pickle.loads(task))  # noqa: S301  # its parent's
         end.send(replace(found, cpu_s=time.process_time() - begin_s))

@@ -15,7 +15,7 @@ from boards import BoardRig, CameraModel, Look, Pose, Shots, clip, far_map, pose
 from calibrate.rig.job import Result, RigSettings, calibrate_target
 from calibrate.rig.target import parse_target
 from edgefusion.core.errors import EdgeFusionError, InputError
-from edgefusion.core.frames import FramePair
+from edgefusion.core.frames import Frame, FramePair
 from edgefusion.core.geometry import apply
 from edgefusion.core.rig import load_rig
 from edgefusion.recordings.options import NamedRecording
@@ -155,6 +155,32 @@ def test_a_board_in_motion_is_left_out(tmp_path: Path) -> None:
     result = run(tmp_path, pairs, CIRCLES, fps=30.0)
     moving = {index for index, reason in result.rejected.items() if "moves, by" in reason}
     assert set(range(21, 26)) <= moving
+    assert errors(result)[1] < 2
+
+
+def covered(frame: Frame, camera: CameraModel, pose: Pose, columns: tuple[float, float]) -> Frame:
+    """The frame with something even before a part of the board, named by squares from its left edge."""
+    step, (low, high) = 0.04, columns
+    corners = step * np.array([[low, -1, 0], [high, -1, 0], [high, 6, 0], [low, 6, 0]])
+    flat = cv2.projectPoints(corners, *pose, camera.matrix, np.array(camera.distortion))[0][:, 0]
+    pixels = frame.pixels.copy()
+    level = 128 if pixels.ndim == 3 else 7600
+    cv2.fillConvexPoly(pixels, flat.round().astype(np.int32), (level,) * 3)
+    return replace(frame, pixels=pixels)
+
+
+def test_a_frame_of_which_each_camera_sees_another_part_is_left_out(tmp_path: Path) -> None:
+    text, number = "charuco:7x5:40mm", 4
+    pairs, pose = list(shots(text)), poses(RIG, parse_target(text), 14)[number]
+    turn = RIG.rotation @ np.asarray(cv2.Rodrigues(pose[0])[0])
+    beside = np.asarray(cv2.Rodrigues(turn)[0]).ravel(), RIG.rotation @ pose[1] + np.array(RIG.translation_m)
+    parted = pairs[number]
+    visible = covered(parted.visible, RIG.visible, pose, (3.5, 9))
+    thermal = covered(parted.thermal, RIG.thermal, beside, (-2, 3.5))
+    pairs[number] = FramePair(visible, thermal, parted.name)
+    result = run(tmp_path, pairs, text)
+    assert result.rejected[number] == "the two cameras see different parts of the board"
+    assert errors(result)[0] < 0.2
     assert errors(result)[1] < 2
 
 

@@ -70,6 +70,33 @@ def test_a_lens_that_turns_back_far_outside_shows_nothing_there() -> None:
     assert (seen == naive)[away < 0.4].mean() > 0.995
 
 
+@pytest.mark.parametrize("terms", [(-0.35, 0.0, 0.0), (-0.45, 0.25, -0.08), (-0.5, 0.1, 0.0)])
+def test_where_the_visible_lens_turns_back_within_its_image_it_shows_nothing(terms: tuple[float, ...]) -> None:
+    """Farther out no direction comes to lie at a pixel, or only one beyond the turning point."""
+    k1, k2, k3 = terms
+    visible = CameraModel((640, 480), 400.0, (319.5, 239.5), (k1, k2, 0.0, 0.0, k3))
+    rig = BoardRig(visible, CameraModel((320, 256), 150.0, (159.5, 127.5)))
+    away = np.linspace(0, 2, 20_001)
+    shown = away * (1 + k1 * away**2 + k2 * away**4 + k3 * away**6)
+    outwards = int(np.argmax(np.diff(shown) <= 0))
+    points = grid(visible.size_px, 25)
+    plane = (points - visible.centre_px) / visible.focal_px
+    far = np.hypot(*plane.T)
+    valid = far < shown[outwards]
+    straight = np.interp(far, shown[:outwards], away[:outwards])
+    rays = np.column_stack([plane * (straight / np.maximum(far, 1e-9))[:, None], np.ones(len(points))])
+    truth = geometry(rig).thermal.pixels(rays @ rig.rotation.T + np.array(rig.translation_m) / REFERENCE_M)
+    both = valid & inside(truth, rig.thermal.size_px)
+    overlap, seen = geometry(rig).overlap(REFERENCE_M)
+    assert set(map(tuple, overlap)) <= set(map(tuple, points[both]))
+    assert len(overlap) > 0.95 * both.sum()
+    clear = both & (far < 0.9 * shown[outwards])  # nearer to the turning point the smallest error grows
+    expected = dict(zip(map(tuple, points[clear]), truth[clear], strict=True))
+    for point, there in zip(overlap, seen, strict=True):
+        assert there == pytest.approx(expected.get(tuple(point), there), abs=0.05)
+    assert np.linalg.norm(bent(rig).points(points) - truth, axis=1)[clear].max() < 0.5
+
+
 def test_a_bent_registration_is_scaled_with_the_images() -> None:
     registration, points = bent(BOARDS), grid((640, 480), 41)
     sizes = ((640, 480), (960, 540)), ((320, 256), (640, 480))

@@ -26,7 +26,7 @@ from runtime.fusion import Fusion
 from runtime.pipeline.lane import Lane
 from runtime.pipeline.outputs import Outputs
 from runtime.pipeline.stream import PairStream
-from runtime.registration.monitor import Monitor
+from runtime.registration.monitor import TICK_S, Monitor
 from runtime.registration.worker import Worker
 from runtime.sync.moments import Moment
 
@@ -126,6 +126,13 @@ def children() -> list[psutil.Process]:
     return [each for each in psutil.Process().children() if "spawn_main" in " ".join(each.cmdline())]
 
 
+def gone(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_a_registration_that_is_right_is_called_good() -> None:
     with Loop(QUICK) as loop:
         assert loop.status == {"state": "unknown"}
@@ -164,6 +171,67 @@ def test_a_drift_is_corrected_in_what_is_packed() -> None:
             np.testing.assert_array_equal(ours, expected)
         loop.until(lambda: alike(loop.fusion.thermal_view(), packed(loop.moment.pair, loop.monitor.used)) > 0.99)
         assert alike(loop.fusion.thermal_view(), packed(loop.moment.pair, np.eye(3))) < 0.99
+
+
+def test_steps_of_a_correction_are_a_tenth_of_a_second_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Loop(Drift(every_s=0.3, auto_correct=True)) as loop:
+        make, made_s = loop.fusion.table, []
+
+        def timed(correction: np.ndarray):
+            made_s.append(time.monotonic())
+            return make(correction)
+
+        monkeypatch.setattr(loop.fusion, "table", timed)
+        loop.see("good")
+        loop.moments.off = (9.0, -6.0)
+        loop.until(lambda: loop.status["corrected_px"] > 8)
+    assert len(made_s) >= 32
+    assert np.diff(made_s).min() > TICK_S - 1e-6
+
+
+def test_a_correction_that_is_lost_as_the_frames_change_and_change_back_is_made_again() -> None:
+    """Between the two changes no sample is taken."""
+    with Loop(Drift(every_s=0.3, auto_correct=True)) as loop:
+        loop.see("good")
+        loop.moments.off = (5.0, -3.0)
+        loop.until(lambda: loop.status["corrected_px"] > 3)
+        loop.moments.stale = loop.moments.small = True
+        loop.until(lambda: loop.fusion.size_px == SIZES[0])
+        loop.moments.small = False
+        loop.until(lambda: loop.fusion.size_px == SIZE)
+        loop.frames(5)
+        np.testing.assert_array_equal(loop.monitor.used, np.eye(3))
+        assert loop.status == {"state": "unknown"}
+        loop.moments.stale = False
+        loop.until(lambda: loop.status.get("corrected_px", 0) > 3)
+        loop.until(lambda: apart_px(loop.monitor.used, shift((5.0, -3.0)), SIZE) < 1.5)
+        loop.until(lambda: alike(loop.fusion.thermal_view(), packed(loop.moment.pair, loop.monitor.used)) > 0.99)
+
+
+def test_a_table_made_for_other_frames_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frames change while it is made, and change back before it is asked for."""
+    with Loop(Drift(every_s=0.3, auto_correct=True)) as loop:
+        begun, done = threading.Event(), threading.Event()
+        make, registered = loop.fusion.table, []
+
+        def late(correction: np.ndarray):
+            begun.set()
+            done.wait(PATIENCE_S)
+            return make(correction)
+
+        monkeypatch.setattr(loop.fusion, "table", late)
+        monkeypatch.setattr(loop.fusion, "register", registered.append)
+        loop.see("good")
+        loop.moments.off = (5.0, -3.0)
+        loop.until(begun.is_set)
+        loop.moments.stale = loop.moments.small = True
+        loop.until(lambda: loop.fusion.size_px == SIZES[0])
+        done.set()
+        loop.moments.small = False
+        loop.until(lambda: loop.fusion.size_px == SIZE)
+        loop.frames(10)
+        assert registered == []
+        np.testing.assert_array_equal(loop.monitor.used, np.eye(3))
 
 
 def test_beyond_the_budget_the_visible_image_passes_through_until_it_is_right_again() -> None:
@@ -214,13 +282,15 @@ def test_stale_frames_are_not_measured() -> None:
         loop.see("good")
 
 
-def test_a_process_that_is_killed_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_a_process_that_answers_no_more_ends_no_run(monkeypatch: pytest.MonkeyPatch, how: signal.Signals) -> None:
     monkeypatch.setattr("runtime.registration.monitor.AGAIN_S", 0.5)
+    monkeypatch.setattr("runtime.registration.monitor.PATIENCE_S", 5.0)
     with Loop(QUICK) as loop:
         loop.see("good")
         (process,) = children()
-        os.kill(process.pid, signal.SIGKILL)
-        loop.until(lambda: process.status() == psutil.STATUS_ZOMBIE or not process.is_running())
+        os.kill(process.pid, how)
+        loop.until(lambda: gone(process))
         before = loop.status["measured"]
         loop.until(lambda: loop.status["measured"] > before + 1)
         assert children()
@@ -253,6 +323,26 @@ def test_the_worker_gives_way_to_everything() -> None:
         assert found.cpu_s > 0
         (process,) = children()
         assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
+    finally:
+        worker.close()
+    assert children() == []
+
+
+def test_a_worker_that_is_stopped_holds_nobody_up() -> None:
+    worker = Worker()
+    draw = np.random.default_rng(0)
+    try:
+        worker.ask(draw.random((16, 60, 80), np.float32), SIZE, np.eye(3))
+        assert worker.answer(PATIENCE_S)
+        (process,) = children()
+        os.kill(process.pid, signal.SIGSTOP)
+        more = draw.random((8, 270, 480), np.float32), (1920, 1080), np.eye(3)
+        asking = threading.Thread(target=lambda: (worker.ask(*more), worker.answer(0.2)), daemon=True)
+        asking.start()
+        asking.join(PATIENCE_S / 4)
+        assert not asking.is_alive()
+        os.kill(process.pid, signal.SIGCONT)
+        assert worker.answer(PATIENCE_S)
     finally:
         worker.close()
     assert children() == []

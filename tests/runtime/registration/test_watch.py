@@ -118,6 +118,51 @@ def test_after_a_long_silence_nothing_is_known_but_what_was_given_up_stays_so() 
     assert far.see(0, 0, doubt="dark", seconds=70) == "beyond"
 
 
+def astray(front: Rig, *, uncertainty_px: float = 8.0) -> str:
+    """One measurement that says 40 pixels; the state then."""
+    front.watch.add(Measurement(matrix_of(np.array([40.0, 0, 0, 0]), SIZE), uncertainty_px), front.used, front.at_s)
+    front.follow(front.watch.period_s)
+    return front.state
+
+
+def test_one_measurement_gives_nothing_up_when_nothing_is_known_yet() -> None:
+    front = rig()
+    assert astray(front) == "unknown"
+    assert front.see(0, 0) == "good"
+    far = rig()
+    assert [astray(far) for _ in range(3)][-1] == "beyond"
+
+
+@pytest.mark.parametrize("noticed", [True, False], ids=["dark meanwhile", "no frames meanwhile"])
+def test_one_measurement_after_a_long_silence_neither_gives_up_nor_corrects(noticed: bool) -> None:
+    front = rig(correct=True)
+    assert front.see(0, 0) == "good"
+    if noticed:
+        assert front.see(0, 0, doubt="dark", seconds=67) == "unknown"
+    front.at_s += 67
+    assert astray(front, uncertainty_px=0.3) == "unknown"
+    assert front.corrected_px == 0
+    assert front.see(0, 0) == "good"
+    assert front.corrected_px < 0.5
+
+
+def test_a_suspicion_from_before_a_long_silence_counts_no_more() -> None:
+    front = rig()
+    assert front.see(0, 0) == "good"
+    front.see(4, 0, seconds=0.1)
+    front.at_s += 67
+    assert astray(front) == "unknown"
+
+
+def test_what_moved_during_a_long_silence_is_believed_when_it_is_said_again() -> None:
+    front = rig(correct=True)
+    front.see(0, 0)
+    front.at_s += 67
+    front.see(5, -3, seconds=10)
+    assert change_of(front.used, SIZE)[:2] == pytest.approx([5, -3], abs=0.7)
+    assert front.state == "good"
+
+
 def test_a_correction_follows_a_drift() -> None:
     front = rig(correct=True)
     front.see(0.3, 0)
