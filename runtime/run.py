@@ -171,8 +171,7 @@ def _recorders(
         stack.enter_context(
             begin_record(
                 settings.record, source, lane, bundle,
-                outputs=[output.to for output in _wanted(source, settings)], paced_fps=settings.fps,
-                measured=measured, stack=stack,
+                outputs=[output.to for output in _wanted(source, settings)], measured=measured, stack=stack,
             )
         )
         for source, lane in zip(sources, lanes, strict=True)
@@ -241,7 +240,7 @@ def _lane(
     lane = Lane(
         source.name, source.moments, fusion, outputs,
         frames=source.frames, duration_s=settings.duration_s, warm_up_s=settings.warm_up_s,
-        deadline_ms=source.policy.deadline_ms, stills=source.stills, observe=observe,
+        deadline_ms=source.deadline_ms, stills=source.stills, observe=observe,
         timed=_timed(source, watchers.trace), ranges=watchers.ranges,
         monitor=monitor,
     )  # fmt: skip

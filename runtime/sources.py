@@ -44,7 +44,7 @@ class Source:
         registration: of the two cameras.
         bits: significant bits of a Y16 reading.
         fps: of videos made of it.
-        asked_fps: what its visible camera was asked for; None: its own rate.
+        asked_fps: the pace that was asked for, of a recording or of the visible camera; None: its own.
         stills: unrelated pictures, not a stream.
         live: cameras, which wait for nobody.
         forms: what the first frames will be; None if there are none.
@@ -72,6 +72,11 @@ class Source:
     tell: Callable[[Arrived], None] = unheard
     drift: Drift | None = None
     asked_fps: float | None = None
+
+    @property
+    def deadline_ms(self) -> float | None:
+        """From exposure to published: what the rig says, or one frame time at the pace that was asked for."""
+        return self.policy.deadline_ms or (1e3 / self.asked_fps if self.asked_fps else None)
 
 
 def open_sources(settings: RunSettings, *, stop: threading.Event, wake: threading.Condition) -> list[Source]:
@@ -109,6 +114,7 @@ def _simulated(settings: RunSettings, stop: threading.Event) -> Source:
         settings.fps or rig.fps,
         forms=stream.forms(),
         expected=frames,
+        asked_fps=settings.fps,
     )
 
 
@@ -132,6 +138,7 @@ def _recorded(settings: RunSettings, paths: tuple[Path, Path], stop: threading.E
         forms=stream.forms(),
         expected=frames,
         drift=rig.drift if rig and rig.drift.watch and recording.fps else None,
+        asked_fps=settings.fps,
     )
 
 

@@ -68,7 +68,9 @@ class Policy(_Part):
     reconnect_s: float = Field(
         default=5.0, gt=0, le=300, description="longest wait before a lost camera is tried again"
     )
-    deadline_ms: float | None = Field(default=None, gt=0, description="exposure to published; later counts as missed")
+    deadline_ms: float | None = Field(
+        default=None, gt=0, description="exposure to published; later counts as missed; by default a frame time at fps"
+    )
     watchdog_s: float = Field(default=10.0, gt=0, le=600, description="a loop that does not turn for so long is stuck")
 
 

@@ -30,7 +30,7 @@ from runtime.sources import Source
 
 
 def begin_record(
-    path: Path | None, source: Source, lane: Lane, bundle: Bundle, *, outputs: list[str], paced_fps: float | None,
+    path: Path | None, source: Source, lane: Lane, bundle: Bundle, *, outputs: list[str],
     measured: Measured | None, stack: ExitStack,
 ) -> Recorder:  # fmt: skip
     """A recorder for one rig's run, not yet entered.
@@ -41,14 +41,13 @@ def begin_record(
         lane: of the rig; its engine is built.
         bundle: that it runs.
         outputs: where its frames go.
-        paced_fps: rate of a paced recording.
         measured: power and the state of the machine.
         stack: removes what is not kept.
 
     Raises:
         MachineError: nothing can be written there, or another run records there.
     """
-    header = _header(source, lane, bundle, outputs=outputs, paced_fps=paced_fps, thorough=path is not None)
+    header = _header(source, lane, bundle, outputs=outputs, thorough=path is not None)
     say = partial(_say, lane.name)
     if path is None:
         folder = stack.enter_context(TemporaryDirectory(prefix="edgefusion-"))
@@ -72,9 +71,7 @@ def _say(rig: str, what: str) -> None:
     log.event("record", rig=rig, what=what)
 
 
-def _header(
-    source: Source, lane: Lane, bundle: Bundle, *, outputs: list[str], paced_fps: float | None, thorough: bool
-) -> Header:
+def _header(source: Source, lane: Lane, bundle: Bundle, *, outputs: list[str], thorough: bool) -> Header:
     built = lane.fusion.built
     deadline_ns = lane.statistics.deadlines.deadline_ns
     return Header(
@@ -85,7 +82,7 @@ def _header(
         outputs=outputs,
         bundle=bundle.manifest.name,
         student=bundle.manifest.student.arch,
-        paced_fps=source.asked_fps if source.live else paced_fps,
+        paced_fps=source.asked_fps,
         since=lane.moments.since,
         deadline_ms=None if deadline_ns is None else deadline_ns / 1e6,
         engine=_engine(built, bundle, thorough=thorough),

@@ -175,7 +175,7 @@ size_px = [{thermal.size_px[0]}, {thermal.size_px[1]}]
 
 [policy]
 visible_lost = "stop"  # or "thermal": publish it as grey, marked
-# deadline_ms = 50.0  # exposure to published; later counts as missed
+# deadline_ms = 50.0  # exposure to published; later counts as missed. Otherwise one frame time, where fps is set
 
 [[output]]
 to = "ring:front"  # shared memory: edgefusion.subscribe("front") in any process

@@ -86,6 +86,7 @@ def test_paced_like_a_camera(edgefusion) -> None:
     record = json.loads(edgefusion("run", "--frames", 12, "--fps", 5, "--prerender", 2, "--json").stdout)
     assert record["paced_fps"] == 5
     assert record["latency"]["since"] == "exposure"
+    assert record["latency"]["deadline_ms"] == 200
     assert record["seconds"] + record["warm_up_s"] >= 11 / 5
     assert record["fps"] < 6
 

@@ -72,6 +72,7 @@ def test_frames_come_out_of_the_ring_in_order(start: Start, tmp_path: Path, ring
     assert record["state"] == "interrupted"
     assert record["counts"]["copies_per_frame"] == 0
     assert record["latency"]["since"] == "exposure"
+    assert record["latency"]["deadline_ms"] == pytest.approx(1000 / 60, rel=1e-6)
     assert "state=live" in err
 
 
@@ -130,7 +131,7 @@ def test_a_camera_that_was_asked_for_no_rate_has_no_pace(start: Start, tmp_path:
     code, out, errors = ended(start("--rig", path, "--frames", 20, "--json"))
     assert code == 0, errors
     record = RunRecord.model_validate_json(out)
-    assert record.paced_fps is None
+    assert (record.paced_fps, record.latency.deadline_ms) == (None, None)
     assert "frames per second, at the cameras' own rate; bound by" in dict(verdict(record).findings)["Speed"]
 
 
