@@ -162,9 +162,8 @@ def test_a_drift_is_corrected_in_what_is_packed() -> None:
         loop.see("good")
         loop.moments.off = (6.0, -4.0)
         loop.until(lambda: loop.status["corrected_px"] > 6 and loop.status["state"] == "good")
-        loop.frames(3)
         right = shift((6.0, -4.0))
-        assert apart_px(loop.monitor.used, right, SIZE) < 1.5
+        loop.until(lambda: apart_px(loop.monitor.used, right, SIZE) < 1.5)  # sure to 0.8 px when first called good
         size = scenes()[1][0].thermal.size_px
         table = sampling_table(SIZE, size, Registration(scenes()[0].registration @ loop.monitor.used))
         for ours, expected in zip(loop.fusion.table(loop.monitor.used), table, strict=True):
