@@ -101,8 +101,12 @@ def named(what: str, number: int, name: str) -> str:
 def counters(gauges: Gauges, at_ns: int) -> Iterator[str]:
     """What the machine reads off, drawn as curves; what is not measured is left out."""
     watts = {rail: mw / 1e3 for rail, mw in gauges.power_mw.items()}
-    curves = {"power (W)": watts, "temperature (C)": gauges.temperatures_c, "clock (MHz)": gauges.clocks_mhz}
-    curves["fan (rpm)"] = {} if gauges.fan_rpm is None else {"fastest": gauges.fan_rpm}
+    curves = {
+        "power (W)": watts,
+        "temperature (C)": gauges.temperatures_c,
+        "clock (MHz)": gauges.clocks_mhz,
+        "fan (rpm)": {} if gauges.fan_rpm is None else {"fastest": gauges.fan_rpm},
+    }
     for name, values in curves.items():
         if values:
             yield _event("C", 0, at_ns, name=name, args=dict(values))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgefusion.core.errors import InputError
 from runtime.latency import BUCKETS, PERCENTS, LatencyHistogram, bucket_of, edge_of, jitter_ms
-from runtime.power.rails import LEAST_COVERAGE
+from runtime.power.rails import ENOUGH_COVERAGE
 from runtime.report.schema import Energy, Histogram, Latency, Meter, Rail, RunRecord, Timeline
 
 ROUNDING = 0.005
@@ -265,7 +265,7 @@ def _energy_frames(energy: Energy, record: RunRecord) -> Iterator[str]:
 
 def _joules(meter: Meter) -> float | None:
     """Of the whole time: what a meter missed counts at its mean."""
-    return None if meter.joules is None or meter.coverage < LEAST_COVERAGE else meter.joules / meter.coverage
+    return None if meter.joules is None or meter.coverage < ENOUGH_COVERAGE else meter.joules / meter.coverage
 
 
 def _timeline(timeline: Timeline, record: RunRecord) -> Iterator[str]:

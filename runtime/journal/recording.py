@@ -80,10 +80,8 @@ class Recording:
         now = self._snapshot()
         warmed_up = now.warm_up != self._before.warm_up
         self._spending.begin(now)
-        if now.frames == self._frames:
-            self._spending.so_far(
-                now
-            )  # frames have stopped, maybe for good: their end is still recent enough for a mark
+        if now.frames == self._frames:  # they stopped, maybe for good: their end is still recent enough for a mark
+            self._spending.so_far(now)
         written = self._write_step(now, restarted=warmed_up)
         if written and (warmed_up or self._unsaved >= CHECKPOINT_STEPS):
             self._write_checkpoint(now)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scipy.special import stdtrit
 
-from runtime.power.rails import LEAST_COVERAGE, SCOPES
+from runtime.power.rails import ENOUGH_COVERAGE, SCOPES
 from runtime.report import schema
 
 PARTS = ("GPU board", "package")
@@ -62,7 +62,7 @@ def energy(
 
 def choose(meters: Sequence[schema.Meter]) -> list[schema.Meter]:
     """The meter of the widest scope that measured enough; on a desktop, GPU and processor together."""
-    good = [meter for meter in meters if meter.joules is not None and meter.coverage >= LEAST_COVERAGE]
+    good = [meter for meter in meters if meter.joules is not None and meter.coverage >= ENOUGH_COVERAGE]
     known = sorted((meter for meter in good if meter.scope in SCOPES), key=lambda meter: SCOPES.index(meter.scope))
     if known and known[0].scope in PARTS:
         return [meter for meter in known if meter.scope in PARTS]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 SCOPES = ("board input", "module input", "sum of rails", "GPU board", "package")
 """From the widest. Board input: module, carrier and what they feed. GPU board: an add-in card. Package: processor."""
-LEAST_COVERAGE = 0.9
+ENOUGH_COVERAGE = 0.9
 """A meter that measured less of the run says nothing about its frames; what a better one missed counts at its mean."""
 
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 import records
-from journals import record_of
 
 from edgefusion.core.errors import InputError
-from runtime.journal.compact import compact, to_json, write_record
+from runtime.journal.compact import to_json, write_record
 from runtime.journal.load import load_record
 from runtime.report.schema import RunRecord
 
@@ -26,15 +25,6 @@ KINDS = [
     records.throttled,
     records.short_run,
 ]
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A record of 40 s."""
-    path = tmp_path_factory.mktemp("record") / "run.jsonl"
-    record_of(path, seconds=40)
-    compact(path)
-    return path.with_suffix(".json").read_text()
 
 
 def put(*place: str | int, value: Any) -> Callable[[Raw], None]:

@@ -3,20 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from journals import Rehearsal, record_of
+from journals import Rehearsal
 
 from edgefusion.core.errors import InputError
 from runtime.journal.compact import compact, write_record
 from runtime.journal.load import load_record
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A record of 40 s."""
-    path = tmp_path_factory.mktemp("record") / "run.jsonl"
-    record_of(path, seconds=40)
-    compact(path)
-    return path.with_suffix(".json").read_text()
 
 
 @pytest.fixture
