@@ -24,9 +24,14 @@ class Layout:
     total: str | None = None
     summed: tuple[str, ...] = ()
 
+    @property
+    def total_rails(self) -> tuple[str, ...]:
+        """The rails whose sum is the total, as ``Meter.total_rails`` of a record."""
+        return (self.total,) if self.total else self.summed
+
     def fits(self, rails: Collection[str]) -> bool:
         """Whether these rails are of a machine of this layout."""
-        return self.total in rails if self.total else set(self.summed) <= set(rails)
+        return set(self.total_rails) <= set(rails)
 
 
 LAYOUTS = (

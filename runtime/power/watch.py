@@ -51,8 +51,7 @@ class Watch:
     def begin(self, timestamp_ns: int) -> None:
         """Integrate from here on."""
         with self._changed:
-            layout = self.meter.layout
-            wanted = (layout.total,) if layout.total else layout.summed
+            wanted = self.meter.layout.total_rails
             self._integral = Integral(timestamp_ns, averages=self.meter.averages, wanted=wanted)
 
     def end(self, timestamp_ns: int, patience_s: float) -> schema.Meter | None:
@@ -143,7 +142,7 @@ class Watch:
 
 def _coverage(tracks: dict[str, Track], layout: Layout, span_ns: int) -> float:
     """Of the whole; of the best covered rail where no rail is the whole and nothing may be added up."""
-    wanted = [layout.total or SUM] if layout.total or layout.summed else list(tracks)
+    wanted = [layout.total or SUM] if layout.total_rails else list(tracks)
     covered = max((tracks[name].covered_ns for name in wanted if name in tracks), default=0)
     return min(covered / span_ns, 1.0) if span_ns > 0 else 0.0
 
